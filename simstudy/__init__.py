@@ -1,0 +1,32 @@
+"""simstudy tells which standard errors can be trusted."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_WHERE = {
+    "FunctionEstimator": "estimators",
+    "MaximumLikelihood": "estimators",
+    "Mechanism": "mechanism",
+    "Model": "model",
+    "Result": "result",
+    "Scenario": "study",
+    "Study": "study",
+    "StudyError": "study",
+    "grid": "study",
+    "load": "study",
+}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `simstudy --help` stays quick."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'simstudy' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"simstudy.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

@@ -1,0 +1,160 @@
+"""One formula on NumPy and on JAX: the functions here answer in the library their argument came from.
+
+A log-likelihood written with these functions (and plain operators) runs in the loop engine on NumPy
+arrays and, unchanged, is differentiated and compiled by JAX. JAX itself is imported only when asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+Array = Any
+Data = Any
+
+
+def namespace(*values: Array) -> Any:
+    """Return `jax.numpy` where any value is a JAX array (or tracer), else `numpy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.arrays import namespace
+    >>> namespace(np.ones(3)).__name__
+    'numpy'
+    """
+    if any(type(value).__module__.startswith("jax") for value in values):
+        return importlib.import_module("jax.numpy")
+    return np
+
+
+def _special(name: str, *values: Array) -> Array:
+    """Apply the special function `name` from SciPy or from `jax.scipy`."""
+    if namespace(*values) is np:
+        return getattr(scipy.special, name)(*values)
+    return getattr(importlib.import_module("jax.scipy.special"), name)(*values)
+
+
+def log(x: Array) -> Array:
+    """Natural logarithm, elementwise."""
+    return namespace(x).log(x)
+
+
+def log1p(x: Array) -> Array:
+    """log(1 + x), elementwise, exact near zero."""
+    return namespace(x).log1p(x)
+
+
+def exp(x: Array) -> Array:
+    """Exponential, elementwise."""
+    return namespace(x).exp(x)
+
+
+def expm1(x: Array) -> Array:
+    """exp(x) - 1, elementwise, exact near zero."""
+    return namespace(x).expm1(x)
+
+
+def sqrt(x: Array) -> Array:
+    """Square root, elementwise."""
+    return namespace(x).sqrt(x)
+
+
+def where(condition: Array, x: Array, y: Array) -> Array:
+    """Elements of `x` where the condition holds, else of `y`."""
+    return namespace(condition, x, y).where(condition, x, y)
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), elementwise, without overflow."""
+    return namespace(x).logaddexp(0.0, x)
+
+
+def gammaln(x: Array) -> Array:
+    """Logarithm of the absolute value of the gamma function."""
+    return _special("gammaln", x)
+
+
+def digamma(x: Array) -> Array:
+    """Derivative of `gammaln`."""
+    return _special("digamma", x)
+
+
+def trigamma(x: Array) -> Array:
+    """Second derivative of `gammaln`: the Hurwitz zeta function at 2 (Abramowitz & Stegun 6.4.10)."""
+    return _special("zeta", 2.0, x)
+
+
+def expit(x: Array) -> Array:
+    """Logistic function 1 / (1 + exp(-x))."""
+    return _special("expit", x)
+
+
+def log_expit(x: Array) -> Array:
+    """Logarithm of the logistic function, without overflow."""
+    return -softplus(-x)
+
+
+def log_ndtr(x: Array) -> Array:
+    """Logarithm of the standard normal distribution function."""
+    return _special("log_ndtr", x)
+
+
+def xlogy(x: Array, y: Array) -> Array:
+    """x log(y), zero where x is zero."""
+    return _special("xlogy", x, y)
+
+
+def stack(values: Any) -> Array:
+    """Stack arrays along a new last axis, as the columns of a score are put together."""
+    values = list(values)
+    return namespace(*values).stack(values, axis=-1)
+
+
+def observations(data: Data) -> int:
+    """Count the observations: the length of the first axis of an array, or of a mapping's arrays.
+
+    Raises
+    ------
+    ValueError
+        When `data` is neither, or when the arrays of a mapping differ in length.
+
+    Examples
+    --------
+    >>> from simstudy.arrays import observations
+    >>> observations({"y": [0, 1, 1], "x": [[1, 2], [3, 4], [5, 6]]})
+    3
+    """
+    if isinstance(data, Mapping):
+        lengths = {name: len(values) for name, values in data.items()}
+        if not lengths or len(set(lengths.values())) != 1:
+            raise ValueError(
+                f"the data's arrays have lengths {lengths}; every array's first axis is the "
+                "observation, so all lengths must be the same"
+            )
+        return next(iter(lengths.values()))
+    if np.ndim(data) < 1:
+        raise ValueError(
+            f"draw returned {type(data).__name__}; data is an array, or a mapping of arrays, whose "
+            "first axis is the observation"
+        )
+    return len(data)
+
+
+def take(data: Data, rows: Array) -> Data:
+    """Return the data of the given observations, an observation as often as it is named.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.arrays import take
+    >>> take(np.array([5, 6, 7]), [0, 0, 2]).tolist()
+    [5, 5, 7]
+    """
+    if isinstance(data, Mapping):
+        return {name: np.asarray(values)[rows] for name, values in data.items()}
+    return np.asarray(data)[rows]

@@ -1,0 +1,223 @@
+"""The command line. Imports stay inside the commands, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED, INTERRUPTED = 0, 2, 3, 4, 130
+
+_EXAMPLES = """\
+examples:
+  simstudy list                                what there is in studies/
+  simstudy run gamma                           run studies/gamma.py, write results/gamma/report.html
+  simstudy run path/to/mine.py --jobs 2        a study anywhere
+  simstudy run gamma --replicates 5000         go on from what is there up to 5,000
+  simstudy report gamma                        write the report again
+  simstudy replay gamma --scenario 3 --replicate 174
+                                               one replicate again, with all its matrices
+
+exit status: 0 done; 2 wrong input; 3 incomplete, can be resumed; 4 nothing could be fitted;
+130 interrupted, can be resumed
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command is None:
+        _parser().print_help()
+        return WRONG_INPUT
+    from simstudy.study import StudyError
+
+    try:
+        return int(options.call(options))
+    except StudyError as error:
+        print(f"simstudy: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("simstudy: interrupted before anything was started", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        print("simstudy: the study's own code raised this; nothing was lost", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Describe the commands."""
+    parser = argparse.ArgumentParser(
+        prog="simstudy",
+        description="Which standard error can I trust? Draw data from known parameters, refit, and hold "
+        "what every method claims against what really happened.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, call: Any, text: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(call=call)
+        return command
+
+    run = add("run", _run, "run a study as far as it is not yet done, and write its report",
+              "simstudy run gamma --replicates 200 --jobs 2 --out /tmp/gamma")  # fmt: skip
+    _study(run)
+    run.add_argument("--replicates", type=int, metavar="N", help="data sets per scenario")
+    run.add_argument("--jobs", type=int, default=-1, metavar="N",
+                     help="worker processes; -1, the default, is one for each core")  # fmt: skip
+    run.add_argument("--seed", type=int, metavar="S", help="instead of the study's own")
+    run.add_argument("--scenario", type=int, action="append", metavar="K",
+                     help="only this scenario, by number; may be given again")  # fmt: skip
+    run.add_argument("--block", type=int, metavar="N",
+                     help="replicates per stored block; changes no number")  # fmt: skip
+    run.add_argument("--quiet", action="store_true", help="no progress and no verdict table")
+
+    report = add("report", _report, "write the report of a study's results again",
+                 "simstudy report gamma")  # fmt: skip
+    _study(report)
+
+    add("list", _list, "list the studies in studies/ with their aims, without importing them",
+        "simstudy list")  # fmt: skip
+
+    replay = add("replay", _replay, "run one replicate again and show everything about it",
+                 "simstudy replay gamma --scenario 3 --replicate 174")  # fmt: skip
+    _study(replay)
+    replay.add_argument("--scenario", type=int, required=True, metavar="K", help="its number")
+    replay.add_argument("--replicate", type=int, required=True, metavar="I", help="from 0")
+    replay.add_argument("--seed", type=int, metavar="S", help="instead of the study's own")
+    return parser
+
+
+def _study(command: argparse.ArgumentParser) -> None:
+    """Add what names a study and its folder."""
+    command.add_argument("study", metavar="STUDY", help="a name in studies/, or a path to a file")
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default "
+                         "results/<name>")  # fmt: skip
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a study and write its report."""
+    from simstudy.result import Result
+    from simstudy.run import run
+    from simstudy.study import StudyError, load
+
+    if options.block is not None and options.block < 1:
+        raise StudyError(f"--block is {options.block}; give at least 1")
+    study, reference = load(options.study)
+    again = _command(options)
+    outcome = run(
+        study,
+        reference=reference,
+        out=options.out,
+        replicates=options.replicates,
+        jobs=options.jobs,
+        size=options.block,
+        seed=options.seed,
+        scenarios=options.scenario,
+        quiet=options.quiet,
+        command=again,
+    )
+    if outcome.interrupted:
+        print(
+            f"\ninterrupted; {outcome.done:,} of {outcome.asked:,} replicates are stored in "
+            f"{outcome.folder}\nto go on: {again}",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    result = Result(outcome.folder)
+    path = result.report()
+    if not options.quiet:
+        from simstudy.report import terminal_table
+
+        print(terminal_table(result.verdicts()))
+        print(f"{outcome.computed:,} replicates in {outcome.seconds:,.1f} s")
+        print(f"report: {path}")
+    if not result.audit()["status"].eq("ok").any():
+        print("simstudy: nothing could be fitted; the report says why", file=sys.stderr)
+        return NOTHING_FITTED
+    if outcome.done < outcome.asked:
+        print(
+            f"{outcome.done:,} of {outcome.asked:,} replicates are done; the rest: {again}",
+            file=sys.stderr,
+        )
+        return INCOMPLETE
+    return DONE
+
+
+def _report(options: argparse.Namespace) -> int:
+    """Write the report again."""
+    from simstudy.result import Result
+
+    print(f"report: {Result(_folder(options)).report()}")
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    """List names and aims, reading the files without importing them."""
+    paths = sorted(Path("studies").glob("*.py"))
+    if not paths:
+        print("no studies: there is no file studies/*.py here", file=sys.stderr)
+        return WRONG_INPUT
+    for path in paths:
+        try:
+            aims = ast.get_docstring(ast.parse(path.read_bytes())) or "(no docstring states its aims)"
+        except SyntaxError as error:
+            aims = f"(cannot be read: line {error.lineno}: {error.msg})"
+        print(f"{path.stem:<16} {aims.splitlines()[0]}")
+    return DONE
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Run one replicate again and show it."""
+    from dataclasses import replace
+
+    from simstudy.replay import show
+    from simstudy.study import StudyError, load
+
+    study, _ = load(options.study)
+    if options.seed is not None:
+        study = replace(study, seed=options.seed)
+    if not 0 <= options.scenario < len(study.scenarios):
+        keys = "\n  ".join(f"{i}: {s.key}" for i, s in enumerate(study.scenarios))
+        raise StudyError(f"no scenario {options.scenario}; there are\n  {keys}")
+    if options.replicate < 0:
+        raise StudyError(f"--replicate is {options.replicate}; replicates count from 0")
+    print(show(study, options.scenario, options.replicate))
+    return DONE
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Return the results folder of a study, which need not be importable any more."""
+    if options.out is not None:
+        return Path(options.out)
+    name = Path(options.study).stem if options.study.endswith(".py") else options.study
+    if (Path("results") / name).is_dir():
+        return Path("results") / name
+    from simstudy.study import load
+
+    return Path("results") / load(options.study)[0].name
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Write the command that runs this again."""
+    words = ["simstudy", "run", str(options.study)]
+    for name in ("replicates", "seed", "out"):
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    for index in options.scenario or ():
+        words += ["--scenario", str(index)]
+    return shlex.join(words)

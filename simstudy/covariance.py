@@ -1,0 +1,168 @@
+"""From curvature to covariance: functions of arrays, with any leading axes.
+
+f is the negative log-likelihood, H its Hessian with respect to theta, S the sum over observations of
+s s', s the score of one observation. There is one inversion in the package, `invert`; it never repairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from simstudy.arrays import Array
+from simstudy.records import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """What one scheme says of the likelihood around the estimate.
+
+    Attributes
+    ----------
+    hessian : (..., p, p)
+        H. For a scheme that looks at the diagonal only, zero elsewhere.
+    meat : (..., p, p) or None
+        S; None where no method of this scheme needs it.
+    step : float or None
+        The absolute step of a scheme with a fixed one, for the diagnosis.
+    """
+
+    hessian: Array
+    meat: Array | None = None
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The fits at which the curvature was taken, as far as a diagnosis needs them.
+
+    Attributes
+    ----------
+    theta : (..., p)
+    loglik, edm : (...)
+    hessian : (..., p, p)
+        H by the fit's own derivatives.
+    """
+
+    theta: Array
+    loglik: Array
+    edm: Array
+    hessian: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """An inverse `(..., p, p)`, nan where there is none, and the `Status` `(...)` that says why."""
+
+    covariance: Array
+    status: Array
+
+
+Formula = Callable[[Curvature], Inverse]
+
+
+def meat(scores: Array) -> Array:
+    """S, the sum of s s' over observations: `(..., n, p)` to `(..., p, p)`."""
+    return np.swapaxes(scores, -1, -2) @ scores
+
+
+def invert(matrix: Array) -> Inverse:
+    """Invert symmetric positive definite matrices, scaled to unit diagonal; never repair one.
+
+    Parameters
+    ----------
+    matrix : (..., p, p)
+
+    Returns
+    -------
+    Inverse
+        Status `not_finite` where an element is not, `not_positive_definite` where the smallest
+        eigenvalue of the scaled matrix is not above p times the rounding error of the largest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.covariance import invert
+    >>> invert(np.diag([4.0, 1e-12])).covariance.diagonal().tolist()
+    [0.25, 1000000000000.0]
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    p = matrix.shape[-1]
+    finite = np.isfinite(matrix).all(axis=(-1, -2))
+    safe = np.where(finite[..., None, None], matrix, np.eye(p))
+    diagonal = np.abs(np.diagonal(safe, axis1=-2, axis2=-1))
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values, vectors = np.linalg.eigh(safe * scale[..., :, None] * scale[..., None, :])
+    floor = p * np.finfo(float).eps * np.abs(values).max(axis=-1)
+    definite = values[..., 0] > floor
+    root = vectors / np.sqrt(np.where(definite[..., None], values, 1.0))[..., None, :]
+    inverse = (root @ np.swapaxes(root, -1, -2)) * scale[..., :, None] * scale[..., None, :]
+    status = np.where(finite, np.where(definite, 0, Status.not_positive_definite), Status.not_finite)
+    inverse = np.where((status == 0)[..., None, None], inverse, np.nan)
+    return Inverse(inverse, status.astype(np.int8))
+
+
+def observed(curvature: Curvature) -> Inverse:
+    """Inverse observed information, H^-1 (Efron & Hinkley 1978, Biometrika 65:457)."""
+    return invert(curvature.hessian)
+
+
+def diagonal(curvature: Curvature) -> Inverse:
+    """1 / H_ii for every parameter alone, as if the others were known."""
+    spread = np.diagonal(curvature.hessian, axis1=-2, axis2=-1)
+    with np.errstate(divide="ignore"):
+        variance = 1 / spread
+    finite, positive = np.isfinite(variance).all(axis=-1), (spread > 0).all(axis=-1)
+    status = np.where(positive, 0, Status.negative_variance)
+    status = np.where(finite, status, Status.not_finite).astype(np.int8)
+    return Inverse(variance[..., None] * np.eye(variance.shape[-1]), status)
+
+
+def opg(curvature: Curvature) -> Inverse:
+    """Inverse outer product of gradients, S^-1 (Berndt, Hall, Hall & Hausman 1974)."""
+    return invert(_meat(curvature))
+
+
+def sandwich(curvature: Curvature) -> Inverse:
+    """H^-1 S H^-1, right for the estimate also where the model is wrong (White 1982, eq. 3.2)."""
+    bread = invert(curvature.hessian)
+    return Inverse(bread.covariance @ _meat(curvature) @ bread.covariance, bread.status)
+
+
+def diagnose(status: Array, curvature: Curvature, place: Place) -> Array:
+    """Say why a Hessian is not positive definite, the likeliest reason first.
+
+    Parameters
+    ----------
+    status : (...)
+        Statuses of `Inverse`; only those about definiteness are looked into.
+    curvature : Curvature
+        Where the Hessian came from; a fixed step makes two more reasons possible.
+    place : Place
+        The fits.
+
+    Returns
+    -------
+    (...) int8
+        `not_an_optimum` where the EDM is 1e-3 or more; `rounding_noise` where 4 eps abs(f) / h^2, the
+        noise of a difference Hessian of step h, exceeds the curvature of a parameter;
+        `step_too_large` where h exceeds its standard error; the status itself otherwise.
+    """
+    suspect = (status == Status.not_positive_definite) | (status == Status.negative_variance)
+    reason = np.array(status)
+    if curvature.step is not None:
+        h = curvature.step
+        bend = np.abs(np.diagonal(place.hessian, axis1=-2, axis2=-1))
+        noise = 4 * np.finfo(float).eps * np.abs(place.loglik)[..., None] / h**2
+        reason = np.where((h**2 * bend > 1).any(axis=-1), Status.step_too_large, reason)
+        reason = np.where((noise > bend).any(axis=-1), Status.rounding_noise, reason)
+    reason = np.where(~(place.edm < 1e-3), Status.not_an_optimum, reason)
+    return np.where(suspect, reason, status).astype(np.int8)
+
+
+def _meat(curvature: Curvature) -> Array:
+    """Return S of a curvature that was taken with scores."""
+    assert curvature.meat is not None
+    return curvature.meat

@@ -1,0 +1,377 @@
+"""Estimators: what gives estimates, standard errors and intervals for the data sets of a block."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from simstudy.arrays import Array, Data
+from simstudy.covariance import Place
+from simstudy.derivatives import Objective, objective
+from simstudy.fit import OPTIMIZERS, Fit, maximize
+from simstudy.intervals import wald
+from simstudy.methods import Fitted, Inference, Method, PlainRun, Source, Wald
+from simstudy.model import Model
+from simstudy.records import Block, Status, empty
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The data sets of a block, and what is asked of them.
+
+    Attributes
+    ----------
+    replicates : (B,) int
+    data : sequence of B data sets
+        An exception in the place of a data set that could not be drawn.
+    asked : (B, M) bool
+        Which methods answer for which replicate.
+    stream : callable
+        `stream(replicate, purpose) -> numpy.random.Generator`.
+    level : float
+    strict : bool
+        Let exceptions through instead of recording them as a status.
+    """
+
+    replicates: Sequence[int]
+    data: Sequence[Data | Exception]
+    asked: Array
+    stream: Callable[[int, str], np.random.Generator]
+    level: float
+    strict: bool = False
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """What a study calls an estimator."""
+
+    @property
+    def name(self) -> str:
+        """Name in the tables."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the p parameters it estimates."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its M methods."""
+
+    def answer(self, draws: Draws) -> Block:
+        """Answer for every data set of a block; a failure is a status, never a missing row."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaximumLikelihood:
+    """A model fitted by maximum likelihood, with the methods that answer from the same fit.
+
+    Parameters
+    ----------
+    model : Model
+    methods : sequence of Method
+        Such as those of `simstudy.methods`, or one's own.
+    optimizer : str
+        Any method of `scipy.optimize.minimize`. A Newton polish follows.
+    as_is : bool
+        Take the estimate from a plain run of the optimizer as a user makes it: the model's start,
+        SciPy's defaults, no scaling, no polish, over the parameters themselves.
+    name : str, optional
+        The model's name by default, with "-as-is" where that is so.
+
+    Raises
+    ------
+    ValueError
+        When two methods share a name, none is given, or the optimizer is unknown.
+
+    Examples
+    --------
+    >>> from simstudy import MaximumLikelihood
+    >>> from simstudy.methods import OBSERVED, OPG
+    >>> from simstudy.models import gamma
+    >>> MaximumLikelihood(gamma.MODEL, methods=[OBSERVED, OPG]).labels
+    ('observed', 'opg')
+    """
+
+    model: Model
+    methods: Sequence[Method]
+    optimizer: str = "BFGS"
+    as_is: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the methods and the optimizer."""
+        object.__setattr__(self, "methods", tuple(self.methods))
+        if not self.name:
+            object.__setattr__(self, "name", self.model.name + ("-as-is" if self.as_is else ""))
+        if not self.methods:
+            raise ValueError(f"estimator {self.name!r} has no methods; give at least one")
+        for method in self.methods:
+            if not isinstance(method, Method):
+                raise ValueError(
+                    f"estimator {self.name!r}: {method!r} is no method; a method has a name, sources "
+                    "and is called with a fit (see simstudy.methods.Method)"
+                )
+        twice = {label for label in self.labels if self.labels.count(label) > 1}
+        if twice:
+            raise ValueError(
+                f"estimator {self.name!r} has two methods named {', '.join(sorted(twice))}; give one "
+                "of them another name with dataclasses.replace(method, name=...)"
+            )
+        if self.optimizer.lower() not in OPTIMIZERS:
+            raise ValueError(
+                f"estimator {self.name!r}: optimizer {self.optimizer!r} is unknown; allowed are "
+                f"{', '.join(sorted(OPTIMIZERS))}"
+            )
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the model's parameters."""
+        return self.model.names
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(method.name for method in self.methods)
+
+    @property
+    def lacking(self) -> dict[str, tuple[str, ...]]:
+        """Exact derivatives that methods need and the model does not bring, by method."""
+        found = {
+            method.name: tuple(
+                need
+                for source in method.sources
+                for need in source.needs
+                if getattr(self.model, need) is None
+            )
+            for method in self.methods
+        }
+        return {name: needs for name, needs in found.items() if needs}
+
+    def bind(self, data: Data) -> Objective:
+        """Bind the model to data, with automatic derivatives where a method needs them."""
+        return objective(self.model, data, autodiff=bool(self.lacking))
+
+    def fit(self, target: Objective) -> Fit:
+        """Fit one data set."""
+        if self.as_is:
+            return PlainRun(self.optimizer)(Fitted(target, None, 0.0, None))  # type: ignore[arg-type]
+        return maximize(target, optimizer=self.optimizer)
+
+    def answer(self, draws: Draws) -> Block:
+        """Fit every data set, compute each source once per fit, and let every method answer."""
+        block = empty(draws.replicates, len(self.methods), len(self.parameters))
+        messages = [""] * len(draws.data)
+        fits: dict[int, Fitted] = {}
+        sourced: dict[int, dict[Source, Any]] = {}
+        for b, data in enumerate(draws.data):
+            began = time.perf_counter()
+            try:
+                fitted, messages[b] = self._fitted(draws, b, data, block)
+                if fitted is not None:
+                    fits[b] = fitted
+                    sourced[b], trouble = self._sources(draws, b, fitted, block)
+                    messages[b] = trouble or messages[b]
+            except Exception as error:
+                if draws.strict:
+                    raise
+                messages[b] = describe(error)
+            block.audit["seconds"][b] = time.perf_counter() - began
+        for m, method in enumerate(self.methods):
+            if isinstance(method, Wald):
+                self._together(draws, m, method, fits, sourced, block)
+        block.status[~draws.asked] = Status.not_asked
+        block.audit["message"] = np.array(messages, dtype=np.str_)  # type: ignore[index]
+        return block
+
+    def _fitted(
+        self, draws: Draws, b: int, data: Data | Exception, block: Block
+    ) -> tuple[Fitted | None, str]:
+        """Fit one data set and write down the estimate and the audit."""
+        if isinstance(data, Exception):
+            block.status[b] = block.audit["status"][b] = Status.data_error
+            return None, describe(data)
+        block.audit["status"][b] = Status.fit_error
+        target = self.bind(data)
+        fit = self.fit(target)
+        _audit(block.audit, b, fit)
+        block.status[b] = fit.status
+        if fit.status != Status.ok:
+            return None, fit.message
+        block.estimate[b] = fit.theta
+        replicate = draws.replicates[b]
+        stream = lambda purpose: draws.stream(replicate, purpose)  # noqa: E731
+        return Fitted(target, fit, draws.level, stream), "" if fit.success else fit.message
+
+    def _sources(
+        self, draws: Draws, b: int, fitted: Fitted, block: Block
+    ) -> tuple[dict[Source, Any], str]:
+        """Compute the sources of one fit; let the methods that need its data answer at once."""
+        found: dict[Source, Any] = {}
+        trouble = ""
+        for m, method in enumerate(self.methods):
+            if not draws.asked[b, m]:
+                continue
+            began = time.perf_counter()
+            try:
+                for source in method.sources:
+                    if source not in found:
+                        found[source] = source(fitted)
+                        _plain(block.audit, b, found[source])
+                if not isinstance(method, Wald):
+                    given = (found[source] for source in method.sources)
+                    inference = method(fitted, *given)
+                    _write(block, np.array([b]), m, inference)
+                    block.audit["failed_refits"][b] += getattr(inference, "failed", 0)
+            except Exception as error:
+                if draws.strict:
+                    raise
+                block.status[b, m] = Status.method_error
+                trouble = f"{method.name}: {describe(error)}"
+            block.seconds[b, m] = time.perf_counter() - began
+        return found, trouble
+
+    def _together(
+        self, draws: Draws, m: int, method: Wald, fits: Mapping[int, Fitted],
+        sourced: Mapping[int, Mapping[Source, Any]], block: Block,
+    ) -> None:  # fmt: skip
+        """Let a method of arrays answer for all fits of the block at once."""
+        rows = [
+            b
+            for b in fits
+            if draws.asked[b, m] and all(source in sourced.get(b, {}) for source in method.sources)
+        ]
+        if not rows:
+            return
+        began = time.perf_counter()
+        place = Place(
+            np.stack([fits[b].fit.theta for b in rows]),
+            np.array([fits[b].fit.loglik for b in rows]),
+            np.array([fits[b].fit.edm for b in rows]),
+            np.stack([fits[b].fit.hessian for b in rows]),
+        )
+        given = tuple(np.stack([sourced[b][s] for b in rows]) for s in method.sources)
+        inference = method.answer(place, given, draws.level, self.model.supports)
+        _write(block, np.array(rows), m, inference)
+        block.seconds[rows, m] += (time.perf_counter() - began) / len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionEstimator:
+    """Anyone's own estimator: one function from data to estimates.
+
+    Parameters
+    ----------
+    name : str
+    parameters : sequence of str
+        Names of what it estimates.
+    estimate : callable
+        `estimate(data) -> {parameter: (estimate, se)}` or `(estimate, se, lower, upper)`; without
+        limits the interval is Wald's.
+    label : str
+        Name of its one method in the tables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy import FunctionEstimator
+    >>> def mean(data):
+    ...     return {"mu": (data.mean(), data.std(ddof=1) / np.sqrt(len(data)))}
+    >>> FunctionEstimator("mean", ["mu"], mean).labels
+    ('own',)
+    """
+
+    name: str
+    parameters: Sequence[str]
+    estimate: Callable[[Data], Mapping[str, Sequence[float]]]
+    label: str = "own"
+
+    def __post_init__(self) -> None:
+        """Freeze the parameters' names."""
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of the one method."""
+        return (self.label,)
+
+    def answer(self, draws: Draws) -> Block:
+        """Call the function on every data set."""
+        block = empty(draws.replicates, 1, len(self.parameters))
+        messages = [""] * len(draws.data)
+        for b, data in enumerate(draws.data):
+            began = time.perf_counter()
+            try:
+                if isinstance(data, Exception):
+                    block.status[b] = block.audit["status"][b] = Status.data_error
+                    messages[b] = describe(data)
+                else:
+                    self._one(block, b, data, draws.level)
+            except Exception as error:
+                if draws.strict:
+                    raise
+                block.status[b] = block.audit["status"][b] = Status.fit_error
+                messages[b] = describe(error)
+            block.audit["seconds"][b] = time.perf_counter() - began
+        block.status[~draws.asked] = Status.not_asked
+        block.audit["message"] = np.array(messages, dtype=np.str_)  # type: ignore[index]
+        return block
+
+    def _one(self, block: Block, b: int, data: Data, level: float) -> None:
+        """Write down the answer for one data set."""
+        answer = self.estimate(data)
+        if not isinstance(answer, Mapping) or set(answer) != set(self.parameters):
+            raise ValueError(
+                f"estimator {self.name!r} returned {answer!r}; due is a mapping from each of "
+                f"{list(self.parameters)} to (estimate, se) or (estimate, se, lower, upper)"
+            )
+        values = np.array([list(answer[name]) for name in self.parameters], dtype=float)
+        theta, se = values[:, 0], values[:, 1]
+        ends = (values[:, 2], values[:, 3]) if values.shape[1] == 4 else wald(theta, se, level, ())
+        good = np.isfinite(values[:, :2]).all() and bool((se > 0).all())
+        status = Status.ok if good else Status.not_finite
+        block.audit["status"][b] = block.audit["success"][b] = status == Status.ok
+        block.audit["status"][b] = Status.ok if np.isfinite(theta).all() else Status.not_converged
+        block.estimate[b] = theta
+        blank = np.full_like(se, np.nan)
+        answers = (se, *ends) if good else (blank, blank, blank)
+        _write(block, np.array([b]), 0, Inference(*answers, status=np.int8(status)))
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what was raised, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}{where}"
+
+
+def _write(block: Block, rows: Array, m: int, inference: Inference) -> None:
+    """Put a method's answers into its rows."""
+    block.se[rows, m] = inference.se
+    block.lower[rows, m] = inference.lower
+    block.upper[rows, m] = inference.upper
+    block.status[rows, m] = inference.status
+
+
+def _audit(audit: Mapping[str, Array], b: int, fit: Fit) -> None:
+    """Write down how a fit ended."""
+    audit["status"][b] = fit.status
+    audit["success"][b] = fit.success
+    audit["iterations"][b] = fit.iterations
+    audit["evaluations"][b] = fit.evaluations
+    audit["gradient_norm"][b] = np.linalg.norm(fit.gradient)
+    audit["edm"][b] = fit.edm
+    audit["smallest_eigenvalue"][b] = fit.smallest
+    audit["condition"][b] = fit.condition
+
+
+def _plain(audit: Mapping[str, Array], b: int, result: Any) -> None:
+    """Write down how far from the optimum a plain run ended; the first one of a fit counts."""
+    if isinstance(result, Fit) and audit["plain_iterations"][b] == 0:
+        audit["plain_iterations"][b] = result.iterations
+        audit["plain_edm"][b] = result.edm

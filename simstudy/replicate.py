@@ -1,0 +1,120 @@
+"""The loop engine: draw, fit, infer, one replicate after another."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simstudy.arrays import Array, Data
+from simstudy.estimators import Draws, MaximumLikelihood, describe
+from simstudy.fit import Fit
+from simstudy.methods import Fitted, Wald, place_of
+from simstudy.records import Block, Status
+from simstudy.streams import stream
+from simstudy.study import Study, draw
+
+
+def block(
+    study: Study, index: int, first: int, last: int, *, strict: bool = False
+) -> dict[str, Block]:
+    """Answer for replicates first, ..., last - 1 of one scenario.
+
+    Parameters
+    ----------
+    study : Study
+    index : int
+        Number of the scenario.
+    first, last : int
+        Range of replicates.
+    strict : bool
+        Let exceptions of draw, log-likelihood and methods through.
+
+    Returns
+    -------
+    dict of str to Block
+        One block for each estimator, by its name. It depends on nothing but (study, scenario,
+        replicate): not on the range.
+    """
+    scenario, replicates = study.scenarios[index], range(first, last)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        data = [_draw(study, index, i, strict) for i in replicates]
+        streams = functools.partial(stream, study.seed, scenario.key)
+        return {
+            estimator.name: estimator.answer(
+                Draws(
+                    replicates, data, study.asked(estimator, replicates), streams, study.level,
+                    strict,
+                )
+            )
+            for estimator in study.estimators
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One replicate again: the data, and for each estimator its fit and each method's matrix.
+
+    `matrices` maps (estimator, method) to the covariance, or whatever its sources returned.
+    """
+
+    data: Data
+    fits: dict[str, Fit | None]
+    blocks: dict[str, Block]
+    matrices: dict[tuple[str, str], Any]
+
+
+def replay(study: Study, index: int, replicate: int) -> Replay:
+    """Run one replicate again, with the same numbers, and keep everything."""
+    blocks = block(study, index, replicate, replicate + 1)
+    data = draw(study, study.scenarios[index], replicate)
+    fits: dict[str, Fit | None] = {}
+    matrices: dict[tuple[str, str], Any] = {}
+    streams = functools.partial(stream, study.seed, study.scenarios[index].key, replicate)
+    for estimator in study.estimators:
+        fits[estimator.name] = None
+        failed = blocks[estimator.name].audit["status"][0] in (Status.data_error, Status.fit_error)
+        if isinstance(estimator, MaximumLikelihood) and not failed:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                target = estimator.bind(data)
+                fit = estimator.fit(target)
+                fits[estimator.name] = fit
+                if fit.status == Status.ok:
+                    fitted = Fitted(target, fit, study.level, streams)
+                    matrices |= _matrices(estimator, fitted)
+    return Replay(data, fits, blocks, matrices)
+
+
+def _matrices(estimator: MaximumLikelihood, fitted: Fitted) -> dict[tuple[str, str], Array]:
+    """Return each method's covariance matrix, or what it was made of."""
+    found = {}
+    for method in estimator.methods:
+        sourced = tuple(source(fitted) for source in method.sources)
+        if isinstance(method, Wald):
+            value = method.matrix(place_of(fitted.fit), sourced)[0]
+        else:
+            value = sourced[0].inverse if isinstance(sourced[0], Fit) else _spread(sourced[0])
+        found[estimator.name, method.name] = value
+    return found
+
+
+def _spread(refits: Array) -> Array:
+    """Covariance of the refits that succeeded."""
+    return np.atleast_2d(np.cov(refits[np.isfinite(refits).all(axis=-1)], rowvar=False))
+
+
+def _draw(study: Study, index: int, replicate: int, strict: bool) -> Data | Exception:
+    """Draw one data set, or return the exception in its place."""
+    try:
+        return draw(study, study.scenarios[index], replicate)
+    except Exception as error:
+        if strict:
+            raise
+        return RuntimeError(describe(error))
+
+

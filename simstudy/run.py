@@ -1,0 +1,325 @@
+"""Run what is pending: from the store's list through an executor back to the store.
+
+A task is a few values; the worker loads the study itself and answers in plain arrays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simstudy.arrays import Array
+from simstudy.records import Block, Status
+from simstudy.replicate import block
+from simstudy.store import Store
+from simstudy.study import Reference, Study, StudyError, load
+
+SECONDS_PER_TASK = 2.0
+LARGEST_BLOCK = 500
+Answer = dict[str, dict[str, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    folder : Path
+        The results folder.
+    done, asked : int
+        Replicates stored now, and asked for, over all scenarios.
+    computed : int
+        Replicates this run added.
+    seconds : float
+    interrupted : bool
+        Ctrl-C or a signal stopped it; what was finished is stored.
+    fits : int
+        Fits of this run that gave an estimate.
+    """
+
+    folder: Path
+    done: int
+    asked: int
+    computed: int
+    seconds: float
+    interrupted: bool
+    fits: int
+
+
+def run(
+    study: Study,
+    *,
+    reference: Reference | None = None,
+    out: str | Path | None = None,
+    replicates: int | None = None,
+    jobs: int = -1,
+    size: int | None = None,
+    seed: int | None = None,
+    scenarios: Sequence[int] | None = None,
+    executor: Executor | None = None,
+    quiet: bool = False,
+    command: str = "",
+) -> Outcome:
+    """Run a study as far as it is not yet done.
+
+    Parameters
+    ----------
+    study : Study
+    reference : Reference, optional
+        The file that workers load the study from; without it the study travels by value.
+    out : path, optional
+        Results folder; `results/<name>` by default.
+    replicates, seed : int, optional
+        Instead of the study's own.
+    jobs : int
+        Worker processes; -1 is one for each core, 1 is no worker at all.
+    size : int, optional
+        Replicates per block; by default about two seconds' work. It changes no number.
+    scenarios : sequence of int, optional
+        Only these scenarios, by number.
+    executor : concurrent.futures.Executor, optional
+        Use this instead of local workers.
+    quiet : bool
+        No progress line.
+    command : str
+        How to run it again; kept in the manifest for the report.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    StudyError
+        For anything wrong with the study or the options, before any worker starts.
+    """
+    began = time.monotonic()
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    study = _with(study, replicates, seed)
+    jobs = _jobs(jobs)
+    chosen = _chosen(study, scenarios)
+    study.check()
+    pace = _first(study, chosen)
+    store = Store(Path(out) if out is not None else Path("results") / study.name)
+    engine = {"engine": "loop", "engine_why": "the loop around SciPy", "jobs": jobs}
+    store.open(study, reference, {**engine, "command": command})
+    for path in store.check():
+        print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
+    size = size or int(np.clip(SECONDS_PER_TASK / pace, 1, LARGEST_BLOCK))
+    tasks = [task for task in store.pending(study, study.replicates, size) if task[0] in chosen]
+    total = sum(last - first for _, first, last in tasks)
+    progress = _Progress(total, quiet)
+    computed = fits = 0
+    interrupted = False
+    origin = reference or _Value(_pickled(study))
+    call = functools.partial(work, origin, study.seed, study.replicates)
+    with contextlib.ExitStack() as stack:
+        stack.callback(progress.close)
+        try:
+            for (index, first, last), answer in _answers(call, tasks, jobs, executor):
+                blocks = {name: Block.from_arrays(arrays) for name, arrays in answer.items()}
+                store.save(study.scenarios[index].key, first, last, blocks)
+                computed += last - first
+                good = sum(int((b.audit["status"] == Status.ok).sum()) for b in blocks.values())
+                fits += good
+                progress.add(last - first, (last - first) * len(blocks) - good)
+        except KeyboardInterrupt:
+            interrupted = True
+    seconds = time.monotonic() - began
+    store.note_run({"started": started, "seconds": round(seconds, 3), "replicates": computed})
+    left = sum(last - first for _, first, last in store.pending(study, study.replicates, 10**9))
+    asked = study.replicates * len(study.scenarios)
+    return Outcome(store.folder, asked - left, asked, computed, seconds, interrupted, fits)
+
+
+def work(
+    origin: Reference | _Value, seed: int, replicates: int, task: tuple[int, int, int]
+) -> Answer:
+    """Answer for one task, in a worker or at home: arrays by estimator."""
+    study = replace(_study(origin), seed=seed, replicates=replicates)
+    index, first, last = task
+    return {name: answer.arrays() for name, answer in block(study, index, first, last).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A study that has no file, as cloudpickle wrote it for the workers of this process."""
+
+    content: bytes
+
+
+def _pickled(study: Study) -> bytes:
+    from joblib.externals import cloudpickle
+
+    return bytes(cloudpickle.dumps(study))
+
+
+@functools.lru_cache(maxsize=4)
+def _study(origin: Reference | _Value) -> Study:
+    """Load the study once per process."""
+    if isinstance(origin, _Value):
+        from joblib.externals import cloudpickle
+
+        study: Study = cloudpickle.loads(origin.content)
+        return study
+    study, found = load(origin.path)
+    if found.digest != origin.digest:
+        raise StudyError(f"{origin.path} was changed while the study runs; run it again")
+    return study
+
+
+def _answers(
+    call: Callable[[tuple[int, int, int]], Answer],
+    tasks: Sequence[tuple[int, int, int]],
+    jobs: int,
+    executor: Executor | None,
+) -> Iterator[tuple[tuple[int, int, int], Answer]]:
+    """Yield the answers as they come."""
+    if executor is None and (jobs == 1 or len(tasks) < 2):
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(limits=1):
+            for task in tasks:
+                yield task, call(task)
+        return
+    workers = executor or _workers(min(jobs, len(tasks)))
+    waiting: dict[Future[Answer], tuple[int, int, int]] = {}
+    rest = iter(tasks)
+    try:
+        while True:
+            for task in rest:
+                waiting[workers.submit(call, task)] = task
+                if len(waiting) >= 3 * jobs:
+                    break
+            if not waiting:
+                break
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), future.result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        if executor is None:
+            workers.shutdown(wait=not waiting, **({"kill_workers": True} if waiting else {}))
+
+
+def _workers(jobs: int) -> Any:
+    """Start local worker processes."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(jobs, initializer=_settle, initargs=(os.getpid(),))
+
+
+def _settle(parent: int) -> None:
+    """Prepare a worker: one BLAS thread, Ctrl-C is the parent's, no life without the parent."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _first(study: Study, chosen: Sequence[int]) -> float:
+    """Run replicate 0 of every scenario here; return the mean seconds one replicate takes.
+
+    An exception that comes again for replicates 1 to 4 is a programming error and stops the
+    study with its traceback; one that does not is that data set's.
+    """
+    from threadpoolctl import threadpool_limits
+
+    began = time.perf_counter()
+    with threadpool_limits(limits=1):
+        for index in chosen:
+            try:
+                block(study, index, 0, 1, strict=True)
+            except Exception as error:
+                for replicate in range(1, 5):
+                    with contextlib.suppress(Exception):
+                        block(study, index, replicate, replicate + 1, strict=True)
+                        break
+                else:
+                    raise error
+    return (time.perf_counter() - began) / len(chosen)
+
+
+def _with(study: Study, replicates: int | None, seed: int | None) -> Study:
+    """Put the options in the place of the study's own numbers."""
+    if replicates is not None:
+        study = replace(study, replicates=replicates)
+    return study if seed is None else replace(study, seed=seed)
+
+
+def _jobs(jobs: int) -> int:
+    """Resolve the number of workers."""
+    if jobs == 0 or jobs < -1:
+        raise StudyError(f"jobs is {jobs}; give at least 1, or -1 for one on each core")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(cores or 1) if jobs == -1 else jobs
+
+
+def _chosen(study: Study, scenarios: Sequence[int] | None) -> list[int]:
+    """Resolve the scenarios to run."""
+    every = range(len(study.scenarios))
+    chosen = list(every) if scenarios is None else list(scenarios)
+    unknown = [index for index in chosen if index not in every]
+    if unknown:
+        keys = "\n  ".join(f"{i}: {study.scenarios[i].key}" for i in every)
+        raise StudyError(f"no scenario {unknown[0]}; there are\n  {keys}")
+    return chosen
+
+
+class _Progress:
+    """A progress bar on a terminal, a plain line every ten seconds in a log."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self.total, self.done, self.failures = total, 0, 0
+        self.began = self.spoken = time.monotonic()
+        self.bar: Any = None
+        self.quiet = quiet or total == 0
+        if not self.quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, unit=" replicates", smoothing=0.1, dynamic_ncols=True)
+
+    def add(self, replicates: int, failures: int) -> None:
+        self.done += replicates
+        self.failures += failures
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"failed fits {self.failures}", refresh=False)
+            self.bar.update(replicates)
+        elif not self.quiet and time.monotonic() - self.spoken >= 10:
+            self.spoken = time.monotonic()
+            rate = self.done / (self.spoken - self.began)
+            left = (self.total - self.done) / rate
+            print(
+                f"{self.done:,} of {self.total:,} replicates, {rate:,.0f} per second, "
+                f"{left:,.0f} s left, failed fits {self.failures:,}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+

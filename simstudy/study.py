@@ -1,0 +1,477 @@
+"""A study is a value: scenarios, estimators, how many replicates, a seed. It checks itself."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simstudy.arrays import Array, Data, observations
+from simstudy.derivatives import (
+    central_gradient,
+    objective,
+    rise_steps,
+    score_differences,
+    traceable,
+)
+from simstudy.estimators import Estimator, MaximumLikelihood
+from simstudy.mechanism import Mechanism
+from simstudy.model import inside
+from simstudy.records import Cell
+from simstudy.streams import stream
+
+if TYPE_CHECKING:
+    from simstudy.result import Result
+
+
+class StudyError(ValueError):
+    """A study that cannot be run as it stands; the message says what came and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One cell of the design: a mechanism at fixed factors.
+
+    Parameters
+    ----------
+    mechanism : Mechanism
+    factors : mapping of str to number or str
+        Handed to the mechanism's `draw` and `truth` by name.
+
+    Attributes
+    ----------
+    key : str
+        Mechanism and factors in words; names the scenario and its random streams.
+    truth : dict of str to float
+        The mechanism's truth at these factors.
+
+    Examples
+    --------
+    >>> from simstudy import Scenario
+    >>> from simstudy.models import gamma
+    >>> Scenario(gamma.MECHANISM, {"n": 20, "shape": 2.0, "rate": 1.0}).key
+    'gamma n=20 shape=2 rate=1'
+    """
+
+    mechanism: Mechanism
+    factors: Mapping[str, Any]
+    key: str = field(init=False)
+    truth: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the key and the truth."""
+        words = [f"{name}={_word(name, value)}" for name, value in self.factors.items()]
+        object.__setattr__(self, "key", " ".join([self.mechanism.name, *words]))
+        try:
+            truth = self.mechanism.truth(**self.factors)
+        except TypeError as error:
+            raise StudyError(
+                f"scenario {self.key!r}: truth of mechanism {self.mechanism.name!r} does not take "
+                f"these factors ({error}); draw and truth get every factor by name"
+            ) from error
+        if not isinstance(truth, Mapping):
+            raise StudyError(
+                f"scenario {self.key!r}: truth returned {truth!r}; due is a mapping from parameter "
+                "to true value"
+            )
+        object.__setattr__(self, "truth", dict(truth))
+
+
+def grid(mechanism: Mechanism, **factors: Any) -> list[Scenario]:
+    """Cross all factors: one scenario for every combination of the values in lists.
+
+    Examples
+    --------
+    >>> from simstudy import grid
+    >>> from simstudy.models import gamma
+    >>> len(grid(gamma.MECHANISM, n=[20, 50], shape=[0.5, 2.0], rate=1.0))
+    4
+    """
+    levels = [
+        list(values) if isinstance(values, list | tuple | range | np.ndarray) else [values]
+        for values in factors.values()
+    ]
+    return [
+        Scenario(mechanism, dict(zip(factors, combination, strict=True)))
+        for combination in itertools.product(*levels)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A simulation study (ADEMP; Morris, White & Crowther 2019, Statistics in Medicine 38:2074).
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, ".", "_" and "-"; names the results folder.
+    scenarios : sequence of Scenario
+        Such as `grid` makes.
+    estimators : sequence of Estimator
+        Each answers for every scenario.
+    replicates : int
+        Data sets per scenario.
+    seed : int
+        Same study and seed, same table, bit for bit.
+    level : float
+        Of the intervals.
+    fewer : mapping of str to int
+        Methods that answer for the first so many replicates only, because they are costly.
+    aims : str
+        One or more sentences; the docstring of the study's file by default.
+
+    Raises
+    ------
+    StudyError
+        When two scenarios have one key, two estimators one name, a truth names a parameter that no
+        estimator has or lies outside its support, or a number is out of range.
+    """
+
+    name: str
+    scenarios: Sequence[Scenario]
+    estimators: Sequence[Estimator]
+    replicates: int = 1000
+    seed: int = 0
+    level: float = 0.95
+    fewer: Mapping[str, int] = field(default_factory=dict)
+    aims: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a study that contradicts itself."""
+        object.__setattr__(self, "scenarios", tuple(self.scenarios))
+        object.__setattr__(self, "estimators", tuple(self.estimators))
+        _check_numbers(self)
+        _check_names(self)
+        for scenario in self.scenarios:
+            _check_truth(self, scenario)
+
+    def cells(self, index: int) -> list[Cell]:
+        """Return the labels of one scenario's rows, one for each estimator."""
+        scenario = self.scenarios[index]
+        return [
+            Cell(
+                scenario.key, scenario.factors, scenario.truth, estimator.name,
+                tuple(estimator.parameters), tuple(estimator.labels),
+            )
+            for estimator in self.estimators
+        ]  # fmt: skip
+
+    def asked(self, estimator: Estimator, replicates: Sequence[int]) -> Array:
+        """Tell which methods answer for which replicates: `(B, M)` of bool."""
+        most = np.array([self.fewer.get(label, np.inf) for label in estimator.labels])
+        return np.asarray(replicates)[:, None] < most
+
+    def run(self, **options: Any) -> Result:
+        """Run what is not yet done and return the result; options as in `simstudy.run.run`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from simstudy import MaximumLikelihood, Study, grid
+        >>> from simstudy.methods import OBSERVED
+        >>> from simstudy.models import gamma
+        >>> study = Study(
+        ...     "small", grid(gamma.MECHANISM, n=30, shape=2.0, rate=1.0),
+        ...     [MaximumLikelihood(gamma.MODEL, [OBSERVED])], replicates=20, seed=1,
+        ... )
+        >>> result = study.run(out=tempfile.mkdtemp(), jobs=1, quiet=True)
+        >>> len(result.table())
+        40
+        """
+        from simstudy.result import Result
+        from simstudy.run import run
+
+        return Result(run(self, **options).folder)
+
+    def check(self) -> None:
+        """Try every scenario's draw and every log-likelihood at the truth, before any work.
+
+        Raises
+        ------
+        StudyError
+            When `draw` ignores its generator, a log-likelihood does not answer with one finite real
+            number per observation, derivatives are wrong, or a method's needs are not met.
+        """
+        for scenario in self.scenarios:
+            data = _check_draw(self, scenario)
+            for estimator in self.estimators:
+                if isinstance(estimator, MaximumLikelihood):
+                    _check_model(estimator, scenario, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a worker finds the study: a file with the hash of its bytes."""
+
+    path: str
+    digest: str
+
+
+def load(source: str | Path) -> tuple[Study, Reference]:
+    """Load the study of a file, or of `studies/<name>.py` by its name.
+
+    Returns
+    -------
+    Study
+        With the file's docstring as its aims, where it names none.
+    Reference
+        By which workers load the same file.
+
+    Raises
+    ------
+    StudyError
+        When the file is missing, does not compile, or exposes no `STUDY`.
+    """
+    path = find(source)
+    content = path.read_bytes()
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    name = f"_simstudy_{path.stem}_{digest[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise StudyError(
+            f"{path}, line {error.lineno}: {error.msg}; correct the file and run again"
+        ) from error
+    study = getattr(module, "STUDY", None)
+    if not isinstance(study, Study):
+        raise StudyError(
+            f"{path} exposes no study: STUDY is {type(study).__name__ if study else 'missing'}; "
+            "write STUDY = Study(...) at the top level of the file"
+        )
+    aims = study.aims or " ".join((module.__doc__ or "").split())
+    return replace(study, aims=aims), Reference(str(path), digest)
+
+
+def find(source: str | Path) -> Path:
+    """Find a study's file: a path, or a name in `studies/`."""
+    given = Path(source)
+    for path in (given, Path("studies") / f"{source}.py"):
+        if path.suffix == ".py" and path.is_file():
+            return path.resolve()
+    known = sorted(path.stem for path in Path("studies").glob("*.py"))
+    near = difflib.get_close_matches(str(source), known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise StudyError(
+        f"no study {str(source)!r}: neither that file nor studies/{source}.py exists; {hint}"
+        f"in studies/ there are: {', '.join(known) or 'none'}"
+    )
+
+
+def draw(study: Study, scenario: Scenario, replicate: int) -> Data:
+    """Draw one data set from the stream of its names."""
+    rng = stream(study.seed, scenario.key, replicate, "data")
+    return scenario.mechanism.draw(rng, **scenario.factors)
+
+
+def _word(name: str, value: Any) -> str:
+    """Write a factor's value into the key; 2 and 2.0 are the same."""
+    if isinstance(value, str | bool | np.bool_):
+        return str(value)
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    raise StudyError(
+        f"factor {name!r} has the value {value!r}; a factor is a number or a string, so that it can "
+        "be a column of the table: give arrays their own names inside the mechanism"
+    )
+
+
+def _check_numbers(study: Study) -> None:
+    """Refuse numbers out of range and names that are no folder names."""
+    allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    if not study.name or set(study.name) - allowed or study.name.startswith("."):
+        raise StudyError(
+            f"the study's name is {study.name!r}; allowed are letters, digits, '.', '_' and '-', not "
+            "starting with '.', because it names the results folder"
+        )
+    if not isinstance(study.replicates, int | np.integer) or study.replicates < 1:
+        raise StudyError(f"replicates is {study.replicates!r}; give a whole number of at least 1")
+    if not isinstance(study.seed, int | np.integer) or study.seed < 0:
+        raise StudyError(f"seed is {study.seed!r}; give a whole number of at least 0")
+    if not 0 < study.level < 1:
+        raise StudyError(f"level is {study.level!r}; give a number between 0 and 1, such as 0.95")
+
+
+def _check_names(study: Study) -> None:
+    """Refuse empty lists, names that stand for two things, and limits on unknown methods."""
+    for what, names in (
+        ("scenarios", [scenario.key for scenario in study.scenarios]),
+        ("estimators", [estimator.name for estimator in study.estimators]),
+    ):
+        if not names:
+            raise StudyError(f"study {study.name!r} has no {what}; give at least one")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise StudyError(
+                f"study {study.name!r} has two {what} called {twice[0]!r}; each needs its own "
+                "factors or name, because names key the random streams"
+            )
+    labels = {label for estimator in study.estimators for label in estimator.labels}
+    for label, count in study.fewer.items():
+        if label not in labels or count < 1:
+            raise StudyError(
+                f"fewer is {dict(study.fewer)!r}; it maps methods of the study "
+                f"({', '.join(sorted(labels))}) to a number of replicates of at least 1"
+            )
+
+
+def _check_truth(study: Study, scenario: Scenario) -> None:
+    """Refuse a truth for an unknown parameter, of wrong length, or outside its support."""
+    known = {name for estimator in study.estimators for name in estimator.parameters}
+    for name, value in scenario.truth.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise StudyError(
+                f"scenario {scenario.key!r}: truth names {name!r}, which no estimator has; they have "
+                f"{', '.join(sorted(known))}{hint}"
+            )
+        if np.ndim(value) != 0 or np.iscomplexobj(value) or not np.isfinite(value):
+            raise StudyError(
+                f"scenario {scenario.key!r}: the truth of {name!r} is {value!r}; due is one finite "
+                "real number for each parameter"
+            )
+        for estimator in study.estimators:
+            if isinstance(estimator, MaximumLikelihood) and name in estimator.parameters:
+                support = estimator.model.parameters[name]
+                if not inside(np.array([value]), (support,)).all():
+                    raise StudyError(
+                        f"scenario {scenario.key!r}: the truth of {name!r} is {value!r}, outside "
+                        f"its support {support!r} in model {estimator.model.name!r}"
+                    )
+    if not scenario.truth:
+        raise StudyError(
+            f"scenario {scenario.key!r} has an empty truth; name at least one of "
+            f"{', '.join(sorted(known))}"
+        )
+
+
+def _check_draw(study: Study, scenario: Scenario) -> Data:
+    """Draw replicate 0 and hold it against itself and against others."""
+    first = draw(study, scenario, 0)
+    observations(first)
+    if not _same(first, draw(study, scenario, 0)):
+        raise StudyError(
+            f"scenario {scenario.key!r}: draw gave two data sets for the same generator; it takes "
+            "random numbers from elsewhere: use only the generator it is handed"
+        )
+    if all(_same(first, draw(study, scenario, i)) for i in range(1, 31)):
+        raise StudyError(
+            f"scenario {scenario.key!r}: draw ignores its generator: replicates 0 to 30 are "
+            "identical; take every random number from the generator it is handed"
+        )
+    return first
+
+
+def _same(one: Data, other: Data) -> bool:
+    """Tell whether two data sets are equal to the bit."""
+    if isinstance(one, Mapping):
+        return all(_same(one[name], other[name]) for name in one)
+    return np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+def _check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -> None:
+    """Hold a model's log-likelihood and derivatives against what is due, at the truth."""
+    model = estimator.model
+    try:
+        known = [scenario.truth[name] for name in model.names]
+    except KeyError:
+        known = np.asarray(model.start(data), dtype=float).tolist()
+    theta = np.array(known, dtype=float)
+    here = f"scenario {scenario.key!r}, model {model.name!r}"
+    at = ", ".join(f"{name}={value:g}" for name, value in zip(model.names, theta, strict=True))
+    _check_terms(f"{here}: loglik at {at}", model.loglik(theta, data), observations(data))
+    if estimator.lacking:
+        target = _check_needs(estimator, theta, data)
+    else:
+        target = objective(model, data)
+    steps, _ = rise_steps(target.value, theta)
+    if model.score is not None:
+        given, found = np.asarray(model.score(theta, data)), score_differences(target, theta)
+        _check_close(f"{here}: score at {at}", given * steps, found * steps)
+    if model.hessian is not None:
+        slope = target.gradient if model.score is not None else None
+        given = np.asarray(model.hessian(theta, data))
+        if slope is not None:
+            found = -central_gradient(slope, theta, steps / 14)  # type: ignore[arg-type]
+            _check_close(f"{here}: hessian at {at}", given * np.outer(steps, steps) * 50,
+                         found * np.outer(steps, steps) * 50)  # fmt: skip
+
+
+def _check_terms(here: str, terms: Any, n: int) -> None:
+    """Refuse anything but n real numbers, not all of them nan."""
+    if terms is None:
+        raise StudyError(f"{here} returned None; it must return one number per observation, ({n},)")
+    values = np.asarray(terms)
+    if values.shape != (n,):
+        raise StudyError(
+            f"{here} has the shape {values.shape}; due is one number per observation, ({n},): "
+            "return the terms of the sum, not the sum"
+        )
+    if values.dtype.kind not in "fiu":
+        raise StudyError(f"{here} is of type {values.dtype}; due are real numbers")
+    if values.dtype == np.float32:
+        raise StudyError(f"{here} is in single precision; differences need float64")
+    if not np.isfinite(values).any():
+        raise StudyError(
+            f"{here} is not finite for any observation (the first is {values[0]}); the mechanism's "
+            "truth must be possible under the model"
+        )
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise StudyError(
+            f"{here} is {values[bad]} for observation {bad} (the first of "
+            f"{int((~np.isfinite(values)).sum())}); the truth must be possible under the model"
+        )
+
+
+def _check_needs(estimator: MaximumLikelihood, theta: Array, data: Data) -> Any:
+    """Refuse methods whose exact derivatives neither the model nor JAX can give."""
+    method, needs = next(iter(estimator.lacking.items()))
+    says = (
+        f"estimator {estimator.name!r}: method {method!r} needs the exact {' and '.join(needs)}, "
+        f"which model {estimator.model.name!r} does not bring"
+    )
+    ask = (
+        "give the model score= and hessian=, or ask for observed-central, opg-central or "
+        "sandwich-central by name"
+    )
+    if importlib.util.find_spec("jax") is None:
+        raise StudyError(
+            f"{says} and JAX, which could derive it, is not installed: pip install 'simstudy[jax]', "
+            f"or {ask}"
+        )
+    trouble = traceable(estimator.model, theta, data)
+    if trouble:
+        raise StudyError(
+            f"{says}, and JAX cannot trace its log-likelihood ({trouble}): write it with the functions "
+            f"of simstudy.arrays (or jax.numpy), without Python's if on parameters, or {ask}"
+        )
+    return objective(estimator.model, data, autodiff=True)
+
+
+def _check_close(here: str, given: Array, found: Array) -> None:
+    """Refuse derivatives that differ from differences by more than a ten-thousandth of a rise."""
+    if given.shape != found.shape:
+        raise StudyError(f"{here} has the shape {given.shape}; due is {found.shape}")
+    size = np.abs(found).max() + 1e-3
+    if not np.abs(given - found).max() <= 1e-3 * size:
+        raise StudyError(
+            f"{here} differs from numerical differences of the log-likelihood by up to "
+            f"{np.abs(given - found).max() / size:.1%} of its largest element; correct it, or leave it out"
+        )
