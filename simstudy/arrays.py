@@ -1,7 +1,8 @@
-"""One formula on NumPy and on JAX: the functions here answer in the library their argument came from.
+"""One formula on NumPy and on JAX: functions that answer in the library their argument is of.
 
 A log-likelihood written with these functions (and plain operators) runs in the loop engine on NumPy
-arrays and, unchanged, is differentiated and compiled by JAX. JAX itself is imported only when asked for.
+arrays and, unchanged, is differentiated and compiled by JAX. JAX itself is imported only when asked
+for.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ def namespace(*values: Array) -> Any:
     >>> namespace(np.ones(3)).__name__
     'numpy'
     """
-    if any(type(value).__module__.startswith("jax") for value in values):
-        return importlib.import_module("jax.numpy")
+    for value in values:
+        if type(value) is not np.ndarray and type(value).__module__.startswith("jax"):
+            return importlib.import_module("jax.numpy")
     return np
 
 
@@ -85,7 +87,7 @@ def digamma(x: Array) -> Array:
 
 
 def trigamma(x: Array) -> Array:
-    """Second derivative of `gammaln`: the Hurwitz zeta function at 2 (Abramowitz & Stegun 6.4.10)."""
+    """Second derivative of `gammaln`: zeta(2, x) (Abramowitz & Stegun 6.4.10)."""
     return _special("zeta", 2.0, x)
 
 
@@ -104,8 +106,13 @@ def log_ndtr(x: Array) -> Array:
     return _special("log_ndtr", x)
 
 
+def erfcx(x: Array) -> Array:
+    """exp(x**2) erfc(x), which neither overflows nor vanishes in the right tail."""
+    return _special("erfcx", x)
+
+
 def xlogy(x: Array, y: Array) -> Array:
-    """x log(y), zero where x is zero."""
+    """X log(y), zero where x is zero."""
     return _special("xlogy", x, y)
 
 

@@ -54,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     """Describe the commands."""
     parser = argparse.ArgumentParser(
         prog="simstudy",
-        description="Which standard error can I trust? Draw data from known parameters, refit, and hold "
-        "what every method claims against what really happened.",
+        description="Which standard error can I trust? Draw data from known parameters, refit, "
+        "and hold what every method claims against what really happened.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -104,8 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 def _study(command: argparse.ArgumentParser) -> None:
     """Add what names a study and its folder."""
     command.add_argument("study", metavar="STUDY", help="a name in studies/, or a path to a file")
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the results; by default "
-                         "results/<name>")  # fmt: skip
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: results/<name>)")  # fmt: skip
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -173,7 +172,9 @@ def _list(options: argparse.Namespace) -> int:
         return WRONG_INPUT
     for path in paths:
         try:
-            aims = ast.get_docstring(ast.parse(path.read_bytes())) or "(no docstring states its aims)"
+            aims = (
+                ast.get_docstring(ast.parse(path.read_bytes())) or "(no docstring states its aims)"
+            )
         except SyntaxError as error:
             aims = f"(cannot be read: line {error.lineno}: {error.msg})"
         print(f"{path.stem:<16} {aims.splitlines()[0]}")

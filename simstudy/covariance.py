@@ -1,7 +1,8 @@
 """From curvature to covariance: functions of arrays, with any leading axes.
 
-f is the negative log-likelihood, H its Hessian with respect to theta, S the sum over observations of
-s s', s the score of one observation. There is one inversion in the package, `invert`; it never repairs.
+f is the negative log-likelihood, H its Hessian with respect to theta, S the sum over observations
+of s s', s the score of one observation. There is one inversion in the package, `invert`; it never
+repairs.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ def invert(matrix: Array) -> Inverse:
     definite = values[..., 0] > floor
     root = vectors / np.sqrt(np.where(definite[..., None], values, 1.0))[..., None, :]
     inverse = (root @ np.swapaxes(root, -1, -2)) * scale[..., :, None] * scale[..., None, :]
-    status = np.where(finite, np.where(definite, 0, Status.not_positive_definite), Status.not_finite)
-    inverse = np.where((status == 0)[..., None, None], inverse, np.nan)
+    status = np.where(definite, Status.ok, Status.not_positive_definite)
+    status = np.where(finite, status, Status.not_finite)
+    inverse = np.where((status == Status.ok)[..., None, None], inverse, np.nan)
     return Inverse(inverse, status.astype(np.int8))
 
 
@@ -112,11 +114,10 @@ def observed(curvature: Curvature) -> Inverse:
 def diagonal(curvature: Curvature) -> Inverse:
     """1 / H_ii for every parameter alone, as if the others were known."""
     spread = np.diagonal(curvature.hessian, axis1=-2, axis2=-1)
-    with np.errstate(divide="ignore"):
-        variance = 1 / spread
-    finite, positive = np.isfinite(variance).all(axis=-1), (spread > 0).all(axis=-1)
-    status = np.where(positive, 0, Status.negative_variance)
+    finite, positive = np.isfinite(spread).all(axis=-1), (spread > 0).all(axis=-1)
+    status = np.where(positive, Status.ok, Status.negative_variance)
     status = np.where(finite, status, Status.not_finite).astype(np.int8)
+    variance = 1 / np.where((status == Status.ok)[..., None], spread, np.nan)
     return Inverse(variance[..., None] * np.eye(variance.shape[-1]), status)
 
 
@@ -146,7 +147,8 @@ def diagnose(status: Array, curvature: Curvature, place: Place) -> Array:
     Returns
     -------
     (...) int8
-        `not_an_optimum` where the EDM is 1e-3 or more; `rounding_noise` where 4 eps abs(f) / h^2, the
+        `not_an_optimum` where the EDM is 1e-3 or more; `saddle` where the fit's own Hessian is not
+        positive definite either; `rounding_noise` where 4 eps abs(f) / h^2, the
         noise of a difference Hessian of step h, exceeds the curvature of a parameter;
         `step_too_large` where h exceeds its standard error; the status itself otherwise.
     """
@@ -158,6 +160,7 @@ def diagnose(status: Array, curvature: Curvature, place: Place) -> Array:
         noise = 4 * np.finfo(float).eps * np.abs(place.loglik)[..., None] / h**2
         reason = np.where((h**2 * bend > 1).any(axis=-1), Status.step_too_large, reason)
         reason = np.where((noise > bend).any(axis=-1), Status.rounding_noise, reason)
+    reason = np.where(invert(place.hessian).status != Status.ok, Status.saddle, reason)
     reason = np.where(~(place.edm < 1e-3), Status.not_an_optimum, reason)
     return np.where(suspect, reason, status).astype(np.int8)
 

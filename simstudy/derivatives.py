@@ -1,8 +1,8 @@
 """Gradients and Hessians: the model's own, by automatic differentiation, and by differences.
 
-Everything here differentiates f, the *negative* log-likelihood (a sum over observations). Difference
-schemes take `f(x) -> float` and steps `(p,)` and answer with plain arrays, so that each can be tried on any
-function of a vector.
+Everything here differentiates f, the *negative* log-likelihood (a sum over observations).
+Difference schemes take `f(x) -> float` and steps `(p,)` and answer with plain arrays, so that each
+can be tried on any function of a vector.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from simstudy.arrays import Array, Data, namespace
 from simstudy.model import Model, Support, from_working, slopes, to_working
 
-Function = Callable[[Array], float]
+Function = Callable[[Array], Any]
 RISE = 1e-2
 
 
@@ -41,7 +41,7 @@ class Objective:
     hessian: Callable[[Array, Data], Array] | None
 
     def value(self, theta: Array) -> float:
-        """f at theta; infinity where the log-likelihood is nan or infinite: a wall."""
+        """F at theta; infinity where the log-likelihood is nan or infinite: a wall."""
         total = float(np.sum(self.model.loglik(theta, self.data)))
         return -total if np.isfinite(total) else np.inf
 
@@ -95,7 +95,7 @@ def _autodiff(loglik: Callable[[Array, Data], Array]) -> tuple[Any, Any]:
 
 
 def central_gradient(f: Function, x: Array, step: Array) -> Array:
-    """Gradient by four-point central differences, error of order step**4 (Abramowitz & Stegun 25.3.21).
+    """Gradient by four-point central differences (Abramowitz & Stegun 25.3.21).
 
     Parameters
     ----------
@@ -118,9 +118,10 @@ def central_gradient(f: Function, x: Array, step: Array) -> Array:
 
 
 def central_hessian(f: Function, x: Array, step: Array, *, diagonal: bool = False) -> Array:
-    """Hessian by central differences: 3 points on the diagonal, 4 off it (Abramowitz & Stegun 25.3.23, 25.3.26).
+    """Hessian by central differences (Abramowitz & Stegun 25.3.23, 25.3.26).
 
-    Uses 2 p (p - 1) + 2 p + 1 values of f, without the off-diagonal 2 p + 1.
+    Three points on the diagonal, four off it: 2 p (p - 1) + 2 p + 1 values of f; 2 p + 1 for the
+    diagonal alone.
 
     Examples
     --------
@@ -138,23 +139,28 @@ def _central(f: Function, x: Array, step: Array, *, diagonal: bool) -> tuple[Arr
     p = len(x)
     e = np.diag(step)
     middle = f(x)
-    above, below = np.array([f(x + e[i]) for i in range(p)]), np.array([f(x - e[i]) for i in range(p)])
+    above, below = (
+        np.array([f(x + e[i]) for i in range(p)]),
+        np.array([f(x - e[i]) for i in range(p)]),
+    )
     gradient = (above - below) / (2 * step)
     hessian = np.diag((above - 2 * middle + below) / step**2)
     for i in range(0 if diagonal else p):
         for j in range(i):
-            corners = f(x + e[i] + e[j]) - f(x + e[i] - e[j]) - f(x - e[i] + e[j]) + f(x - e[i] - e[j])
+            corners = (
+                f(x + e[i] + e[j]) - f(x + e[i] - e[j]) - f(x - e[i] + e[j]) + f(x - e[i] - e[j])
+            )
             hessian[i, j] = hessian[j, i] = corners / (4 * step[i] * step[j])
     return gradient, hessian
 
 
 def gradient_hessian(gradient: Callable[[Array], Array], x: Array, step: Array) -> Array:
-    """Hessian by four-point central differences of an exact gradient, symmetrized; 4 p gradients."""
-    rough = central_gradient(gradient, x, step)  # type: ignore[arg-type]
+    """Hessian by central differences of an exact gradient, symmetrized; 4 p gradients."""
+    rough = central_gradient(gradient, x, step)
     return (rough + rough.T) / 2
 
 
-def rise_steps(f: Function, x: Array, *, rounds: int = 8) -> tuple[Array, int]:
+def rise_steps(f: Function, x: Array, *, close: float = 1e-3) -> tuple[Array, int]:
     """Find for every coordinate the step at which f rises by 0.01, whatever its units.
 
     The rise is the symmetric one, (f(x + h) + f(x - h)) / 2 - f(x), which is h**2 / 2 times the
@@ -167,6 +173,8 @@ def rise_steps(f: Function, x: Array, *, rounds: int = 8) -> tuple[Array, int]:
         `f(x) -> float`; infinite outside its domain.
     x : (p,)
         A point where f is finite.
+    close : float
+        The search ends when the next step would differ by no more than this share.
 
     Returns
     -------
@@ -179,7 +187,7 @@ def rise_steps(f: Function, x: Array, *, rounds: int = 8) -> tuple[Array, int]:
     steps = 1e-4 * (1 + np.abs(x))
     for i in range(len(x)):
         e = np.zeros_like(x)
-        for _ in range(rounds):
+        for _ in range(8):
             e[i] = steps[i]
             rise = (f(x + e) + f(x - e)) / 2 - middle
             evaluations += 2
@@ -189,9 +197,9 @@ def rise_steps(f: Function, x: Array, *, rounds: int = 8) -> tuple[Array, int]:
                 factor = 100.0
             else:
                 factor = float(np.clip(np.sqrt(RISE / rise), 1e-4, 1e4))
-            if abs(factor - 1) < 1e-3:
-                break
             steps[i] *= factor
+            if abs(np.log(factor)) < close:
+                break
     return steps, evaluations
 
 

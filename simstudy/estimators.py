@@ -113,13 +113,15 @@ class MaximumLikelihood:
         for method in self.methods:
             if not isinstance(method, Method):
                 raise ValueError(
-                    f"estimator {self.name!r}: {method!r} is no method; a method has a name, sources "
+                    f"estimator {self.name!r}: {method!r} is no method; a method has a name, "
+                    "sources "
                     "and is called with a fit (see simstudy.methods.Method)"
                 )
         twice = {label for label in self.labels if self.labels.count(label) > 1}
         if twice:
             raise ValueError(
-                f"estimator {self.name!r} has two methods named {', '.join(sorted(twice))}; give one "
+                f"estimator {self.name!r} has two methods named {', '.join(sorted(twice))}; give "
+                "one "
                 "of them another name with dataclasses.replace(method, name=...)"
             )
         if self.optimizer.lower() not in OPTIMIZERS:
@@ -338,8 +340,8 @@ class FunctionEstimator:
         block.audit["status"][b] = Status.ok if np.isfinite(theta).all() else Status.not_converged
         block.estimate[b] = theta
         blank = np.full_like(se, np.nan)
-        answers = (se, *ends) if good else (blank, blank, blank)
-        _write(block, np.array([b]), 0, Inference(*answers, status=np.int8(status)))
+        se, lower, upper = (se, *ends) if good else (blank, blank, blank)
+        _write(block, np.array([b]), 0, Inference(se, lower, upper, np.array(status)))
 
 
 def describe(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Maximum likelihood: a SciPy optimizer in scaled coordinates, then a Newton polish, then the verdict.
+"""Maximum likelihood: a SciPy optimizer in scaled coordinates, a Newton polish, the verdict.
 
 Whether a fit is good is decided without units and without the optimizer's word. With gradient g and
 Hessian H of f, the negative log-likelihood, on the working scale:
@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.optimize import minimize
 
 from simstudy.arrays import Array
 from simstudy.derivatives import (
+    RISE,
     Objective,
     central_gradient,
     central_hessian,
@@ -92,8 +94,7 @@ class _Point:
     hessian: Array
     step: Array
     edm: float
-    smallest: float
-    condition: float
+    definite: bool
 
 
 def maximize(
@@ -134,8 +135,9 @@ def maximize(
 
 
 def plain(
-    target: Objective, *, optimizer: str = "BFGS", working: bool = False, exact: bool = False
-) -> Fit:
+    target: Objective, *, optimizer: str = "BFGS", working: bool = False, exact: bool = False,
+    most: int | None = None,
+) -> Fit:  # fmt: skip
     """Run `scipy.optimize.minimize` as a user does: model's start, defaults, no scaling, no polish.
 
     Parameters
@@ -148,6 +150,8 @@ def plain(
         Minimize over the working scale instead of theta itself.
     exact : bool
         Hand the exact gradient over instead of SciPy's own differences.
+    most : int, optional
+        SciPy's `maxiter`.
 
     Returns
     -------
@@ -170,7 +174,9 @@ def plain(
         return target.gradient(there(x)) * slope
 
     x0 = to_working(start, supports) if working else start
-    found = minimize(f, x0, jac=gradient if exact else None, method=optimizer)
+    options = {} if most is None else {"maxiter": most}
+    jac = gradient if exact else None
+    found = minimize(f, x0, jac=jac, method=optimizer, options=options)
     inverse = found.get("hess_inv")
     inverse = inverse.todense() if hasattr(inverse, "todense") else inverse
     theta = np.asarray(there(found.x), dtype=float)
@@ -207,7 +213,7 @@ def _scaled(target: Objective, working: Array, optimizer: str) -> Any:
     def value(w: Array) -> float:
         return target.value(from_working(w, supports))
 
-    scale = rise_steps(value, working, rounds=6)[0] / 0.1414
+    scale = _scale(target, value, working)
 
     def f(u: Array) -> float:
         return value(working + scale * u)
@@ -230,6 +236,15 @@ def _scaled(target: Objective, working: Array, optimizer: str) -> Any:
     return found
 
 
+def _scale(target: Objective, value: Callable[[Array], float], working: Array) -> Array:
+    """Guess the standard error of every working value at the start."""
+    if target.score is not None and target.hessian is not None:
+        bend = np.diagonal(_derivatives(target, working)[2])
+        if np.isfinite(bend).all() and (bend > 0).all():
+            return 1 / np.sqrt(bend)
+    return rise_steps(value, working, close=2.0)[0] / np.sqrt(2 * RISE)
+
+
 def _polish(target: Objective, working: Array, most: int = 100) -> tuple[_Point, int, bool]:
     """Take damped Newton steps to the maximum; tell whether the log-likelihood rises without end.
 
@@ -238,16 +253,15 @@ def _polish(target: Objective, working: Array, most: int = 100) -> tuple[_Point,
     """
     point, linear = _look(target, working), 0
     for count in range(most):
-        if not point.edm > POLISHED:
+        if not point.edm > POLISHED and point.definite:
             return point, count, False
-        new = _advance(target, point)
+        new = _advance(target, point) if point.edm > POLISHED else _escape(target, point)
         if new is None:
             return point, count, False
-        ratio = new.edm / point.edm
-        stalled = 0.8 <= ratio and point.edm < FINE
-        linear = linear + 1 if 0.05 < ratio < 0.8 and new.edm < FAILED else 0
-        if stalled:
+        ratio = new.edm / max(point.edm, POLISHED)
+        if ratio >= 0.8 and point.definite and point.edm < FINE:
             return point, count, False
+        linear = linear + 1 if 0.05 < ratio < 0.8 and new.edm < FAILED else 0
         point = new
         if linear == 5 and point.edm > 1e3 * POLISHED:
             return point, count + 1, True
@@ -261,40 +275,60 @@ def _advance(target: Objective, point: _Point) -> _Point | None:
         working = point.working + share * point.step
         value = target.value(from_working(working, target.model.supports))
         if value < np.inf and (point.edm < 1e-9 or value <= point.value - 1e-4 * share * point.edm):
-            new = _look(target, working)
+            new = _look(target, working, value)
             if np.isfinite(new.edm):
                 return new
         share /= 2
     return None
 
 
-def _look(target: Objective, working: Array) -> _Point:
+def _escape(target: Objective, point: _Point) -> _Point | None:
+    """Leave a saddle point, where the Newton step is zero, along its steepest way down."""
+    if not np.isfinite(point.hessian).all():
+        return None
+    scale, values, vectors = _scaled_eigen(point.hessian)
+    if not values[0] < 0:
+        return None
+    away = scale * vectors[:, 0] / np.sqrt(-values[0])
+    ends = [_look(target, point.working + side * away) for side in (1.0, -1.0)]
+    lower = [end for end in ends if np.isfinite(end.edm) and end.value < point.value]
+    return min(lower, key=lambda end: end.value, default=None)
+
+
+def _look(target: Objective, working: Array, value: float | None = None) -> _Point:
     """Evaluate the objective, its derivatives, the Newton step and the EDM at one point."""
-    value, gradient, hessian = _derivatives(target, working)
-    if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
-        blank = np.full_like(working, np.nan)
-        return _Point(working, value, gradient, hessian, blank, np.nan, np.nan, np.nan)
-    step, edm, smallest, condition = newton(gradient, hessian)
-    return _Point(working, value, gradient, hessian, step, edm, smallest, condition)
+    found, gradient, hessian = _derivatives(target, working, value)
+    # The factorization reports what is not finite or not definite in one go.
+    factor, trouble = dpotrf(hessian)
+    step = dpotrs(factor, -gradient)[0] if trouble == 0 else np.full_like(working, np.nan)
+    edm = -float(np.dot(gradient, step)) / 2
+    if trouble == 0 and 0 <= edm < np.inf:
+        return _Point(working, found, gradient, hessian, step, edm, True)
+    if np.isfinite(gradient).all() and np.isfinite(hessian).all():
+        step, edm = _downhill(gradient, hessian)
+        return _Point(working, found, gradient, hessian, step, edm, False)
+    return _Point(working, found, gradient, hessian, step, np.nan, False)
 
 
-def newton(gradient: Array, hessian: Array) -> tuple[Array, float, float, float]:
-    """Newton step, EDM, smallest eigenvalue and condition number, with H scaled to unit diagonal.
+def _downhill(gradient: Array, hessian: Array) -> tuple[Array, float]:
+    """Newton step and EDM of an indefinite Hessian, with the absolute values of its eigenvalues."""
+    scale, values, vectors = _scaled_eigen(hessian)
+    size = np.maximum(np.abs(values), 1e-14)
+    along = vectors.T @ (scale * gradient)
+    return -scale * (vectors @ (along / size)), float(np.sum(along**2 / size)) / 2
 
-    Negative eigenvalues enter by their absolute value, so that the step always goes downhill; the
-    smallest eigenvalue tells that it happened.
-    """
+
+def _scaled_eigen(hessian: Array) -> tuple[Array, Array, Array]:
+    """Return the scale that gives a Hessian unit diagonal, and eigenvalues and vectors then."""
     diagonal = np.abs(np.diagonal(hessian))
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(hessian * scale[:, None] * scale)
-    size = np.maximum(np.abs(values), 1e-14)
-    along = vectors.T @ (scale * gradient)
-    step = -scale * (vectors @ (along / size))
-    edm = float(np.sum(along**2 / size)) / 2
-    return step, edm, float(values[0]), float(size.max() / size.min())
+    return scale, values, vectors
 
 
-def _derivatives(target: Objective, working: Array) -> tuple[float, Array, Array]:
+def _derivatives(
+    target: Objective, working: Array, value: float | None = None
+) -> tuple[float, Array, Array]:
     """Value, gradient and Hessian on the working scale, each by the best route there is."""
     supports = target.model.supports
     theta = from_working(working, supports)
@@ -306,16 +340,17 @@ def _derivatives(target: Objective, working: Array) -> tuple[float, Array, Array
         there = from_working(w, supports)
         return target.gradient(there) * slopes(there, supports)[0]
 
+    value = target.value(theta) if value is None else value
     if target.score is None:
         steps, _ = rise_steps(f, working)
         gradient = central_gradient(f, working, steps / 50)
-        return f(working), gradient, central_hessian(f, working, steps)
+        return value, gradient, central_hessian(f, working, steps)
     if target.hessian is None:
         steps = _gradient_steps(exact, working)
-        return f(working), exact(working), gradient_hessian(exact, working, steps)
+        return value, exact(working), gradient_hessian(exact, working, steps)
     gradient = target.gradient(theta)
     hessian = working_hessian(gradient, target.curvature(theta), theta, supports)
-    return target.value(theta), gradient * slopes(theta, supports)[0], hessian
+    return value, gradient * slopes(theta, supports)[0], hessian
 
 
 def _gradient_steps(gradient: Callable[[Array], Array], x: Array) -> Array:
@@ -334,13 +369,13 @@ def _status(point: _Point) -> Status:
     """Judge a point without units."""
     if not np.isfinite(point.edm) or point.edm >= FAILED:
         return Status.not_converged
-    return Status.ok if point.smallest > 0 else Status.saddle
+    return Status.ok if point.definite else Status.saddle
 
 
 def _nowhere(theta: Array) -> _Point:
     """Stand for a point outside the support, where nothing can be evaluated."""
     blank, square = np.full_like(theta, np.nan), np.full((len(theta), len(theta)), np.nan)
-    return _Point(blank, np.inf, blank, square, blank, np.nan, np.nan, np.nan)
+    return _Point(blank, np.inf, blank, square, blank, np.nan, False)
 
 
 def _fit(
@@ -351,14 +386,19 @@ def _fit(
     supports = target.model.supports
     theta = from_working(point.working, supports)
     first = slopes(theta, supports)[0]
+    smallest = condition = np.nan
+    if np.isfinite(point.hessian).all():
+        values = _scaled_eigen(point.hessian)[1]
+        size = np.abs(values)
+        smallest, condition = float(values[0]), float(size.max() / max(size.min(), 1e-300))
     return Fit(
         theta=theta,
         loglik=-point.value,
         gradient=point.gradient / first,
         hessian=natural_hessian(point.gradient, point.hessian, theta, supports),
         edm=point.edm,
-        smallest=point.smallest,
-        condition=point.condition,
+        smallest=smallest,
+        condition=condition,
         status=status,
         success=success,
         iterations=iterations,

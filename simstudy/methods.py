@@ -1,9 +1,9 @@
 """Methods: what turns one fit into a standard error and an interval.
 
-A method names its **sources**, the expensive things computed once per fit and shared by all methods that
-name them (a Hessian, the outer product of the scores, a plain optimizer run, bootstrap refits), and
-makes standard errors and intervals from them. `Wald` does so by functions of arrays for all fits of a
-block at once; any other callable with a name and sources answers for one fit.
+A method names its **sources**, the expensive things computed once per fit and shared by all methods
+that name them (a Hessian, the outer product of the scores, a plain optimizer run, bootstrap
+refits), and makes standard errors and intervals from them. `Wald` does so by functions of arrays
+for all fits of a block at once; any other callable with a name and sources answers for one fit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from simstudy.derivatives import (
 )
 from simstudy.fit import Fit, maximize, plain
 from simstudy.intervals import Interval, log_wald, wald
-from simstudy.model import Support, inside, slopes
+from simstudy.model import Support, slopes
 from simstudy.records import Status
 from simstudy.streams import Stream
 
@@ -84,7 +84,9 @@ class Source(Protocol):
     `needs` names the exact derivatives it uses: any of "score", "hessian".
     """
 
-    needs: ClassVar[tuple[str, ...]]
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the exact derivatives it uses."""
 
     def __call__(self, fitted: Fitted) -> Any:
         """Compute it for one fit."""
@@ -197,29 +199,35 @@ class StatsmodelsHessian:
 
 @dataclass(frozen=True, slots=True)
 class PlainRun:
-    """A run of `scipy.optimize.minimize` as a user makes it; see `simstudy.fit.plain`."""
+    """A run of `scipy.optimize.minimize` as a user makes it; see `simstudy.fit.plain`.
+
+    `most` is SciPy's `maxiter`, for users who stop early.
+    """
 
     optimizer: str = "BFGS"
     working: bool = False
     exact: bool = False
+    most: int | None = None
 
     @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
+    def needs(self) -> tuple[str, ...]:
         """Only a run with the exact gradient needs one."""
         return ("score",) if self.exact else ()
 
     def __call__(self, fitted: Fitted) -> Fit:
         """Run the optimizer again from the model's own start."""
         return plain(
-            fitted.target, optimizer=self.optimizer, working=self.working, exact=self.exact
-        )
+            fitted.target, optimizer=self.optimizer, working=self.working, exact=self.exact,
+            most=self.most,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Refits:
     """Refits of resampled observations, each from the estimate by Newton's method.
 
-    The number of times an observation is drawn is multinomial (Efron 1979, Annals of Statistics 7:1).
+    The number of times an observation is drawn is multinomial (Efron 1979, Annals of Statistics
+    7:1).
     """
 
     count: int = 199
@@ -428,9 +436,7 @@ OBSERVED_STATSMODELS_2 = Wald(
 OPG = Wald("opg", opg, scores=ExactScores())
 OPG_CENTRAL = Wald("opg-central", opg, scores=CentralScores())
 SANDWICH = Wald("sandwich", sandwich, hessian=ExactHessian(), scores=ExactScores())
-SANDWICH_CENTRAL = Wald(
-    "sandwich-central", sandwich, hessian=RiseHessian(), scores=CentralScores()
-)
+SANDWICH_CENTRAL = Wald("sandwich-central", sandwich, hessian=RiseHessian(), scores=CentralScores())
 BFGS_INVERSE = OptimizerInverse("bfgs-inverse", PlainRun("BFGS"))
 BFGS_INVERSE_EXACT = OptimizerInverse("bfgs-inverse-exact", PlainRun("BFGS", exact=True))
 LBFGSB_INVERSE = OptimizerInverse("lbfgsb-inverse", PlainRun("L-BFGS-B"))

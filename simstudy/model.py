@@ -1,7 +1,8 @@
 """A model: parameters with their supports, a start, and the log-likelihood per observation.
 
-Parameters are fitted on an unbounded working scale and reported on their own: a real parameter is its
-own working value, a positive one is the exponential, one in the unit interval the logistic of it.
+Parameters are fitted on an unbounded working scale and reported on their own: a real parameter is
+its own working value, a positive one is the exponential, one in the unit interval the logistic of
+it.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from scipy.stats import binom
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -181,7 +182,7 @@ def model_se_against_empirical_se(performance: pd.DataFrame) -> Figure:
     )
     for axes, method in zip(sheet.blocks[0], heads, strict=True):
         _title(axes, heads[method])
-        axes.set(xscale="log", yscale="log", ylim=(low * 0.96, high * 1.04))
+        axes.set(xscale="log", yscale="log", ylim=(low * 0.94, high * 1.06))
         if len(rows):
             axes.set_xlim(rows["empse"].min() / 1.25, rows["empse"].max() * 1.25)
         axes.axhspan(0.9, 1.1, color=BAND, zorder=0, linewidth=0)
@@ -190,11 +191,10 @@ def model_se_against_empirical_se(performance: pd.DataFrame) -> Figure:
         for facet, (color, marker) in zip(names, styles, strict=True):
             points = own[(own["estimator"] == facet[0]) & (own["parameter"] == facet[1])]
             x = points["empse"]
-            ends = points[["low", "high"]].clip(low * 0.96, high * 1.04)
+            ends = points[["low", "high"]].clip(low * 0.94, high * 1.06)
             axes.vlines(x, ends["low"], ends["high"], color=color, linewidth=0.9)
             y = points["value"].clip(low * 0.97, high * 1.03)
             axes.plot(x, y, marker, color=color, markersize=3.4)
-        _ticks(axes, 5)
     return _finished(sheet, "empirical SE", "model SE / empirical SE")
 
 
@@ -304,9 +304,6 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
     miss = 1 - level
     for axes, head in zip(sheet.blocks[0], ("seconds per replicate", "coverage"), strict=True):
         _title(axes, head)
-        axes.set_yticks(range(len(rows)), list(names.values()))
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.grid(axis="y", color=GRID, linewidth=0.5)
         if head == "coverage":
             axes.set_xlim(max(0.0, level - 5 * miss), 1)
             axes.axvspan(level - miss / 2, level + miss / 2, color=BAND, zorder=0, linewidth=0)
@@ -315,7 +312,7 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
         else:
             axes.set_xscale("log")
             axes.plot(seconds, range(len(rows)), "o", color=INK, markersize=4)
-        _ticks(axes, 6)
+    _name_rows(sheet, names.values())
     return _finished(sheet, "", "")
 
 
@@ -378,7 +375,6 @@ def zip_plot(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
             axes.set(xlim=limits, ylim=(0, 100), yticks=[0, 50, 100 * level])
             axes.axvline(0, color=INK, linewidth=0.7)
             _draw_zip(axes, own, limits)
-            _ticks(axes, 5)
     return _finished(sheet, "distance of the interval's ends from the truth", "centile of the rank")
 
 
@@ -427,7 +423,6 @@ def se_against_estimate(table: pd.DataFrame, scenario: str | None = None) -> Fig
             if len(own) > 1 and min(np.ptp(se), np.ptp(estimate)) > 0:
                 _corner(axes, f"corr {np.corrcoef(estimate, se)[0, 1]:.2f}", 0.86)
             _dots(axes, estimate, se.clip(max=0.985 * top))
-            _ticks(axes, 5)
     return _finished(sheet, "estimate", "standard error")
 
 
@@ -485,7 +480,6 @@ def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
                 linewidth=1.2,
                 linestyle="-" if inside else (0, (5, 1)),
             )
-        _ticks(axes, 5)
     return _finished(sheet, "probability integral transform", "ECDF minus uniform")
 
 
@@ -535,14 +529,13 @@ def bland_altman(table: pd.DataFrame, method: str, reference: str = "observed") 
         axes.set(xscale="log", yscale="log", ylim=(math.exp(-reach), math.exp(reach)))
         axes.axhline(1, color=GRID, linewidth=0.8)
         log = own["log"].to_numpy(float)
-        size = np.sqrt(own["se"] * own["se_reference"]).to_numpy(float)
+        size = np.sqrt((own["se"] * own["se_reference"]).to_numpy(float))
         _dots(axes, size, np.exp(log.clip(-0.98 * reach, 0.98 * reach)))
         if len(own) > 1:
             middle, width = float(log.mean()), 1.96 * float(log.std(ddof=1))
             axes.axhline(math.exp(middle), color=INK, linewidth=0.9)
             for end in (middle - width, middle + width):
                 axes.axhline(math.exp(end), color=INK, linewidth=0.8, dashes=(4, 2))
-        _ticks(axes, 4)
     return _finished(sheet, "geometric mean of the two standard errors", "ratio")
 
 
@@ -576,8 +569,7 @@ def swarm(table: pd.DataFrame) -> Figure:
         low, high = errors.quantile(0.005).min(), errors.quantile(0.995).max()
         low, high = (low, high) if low < high else (-1.0, 1.0)
         _title(axes, facets[facet])
-        axes.set(xlim=(low, high), ylim=(len(labels) - 0.5, -0.5))
-        axes.set_yticks(range(len(labels)), list(labels.values()))
+        axes.set_xlim(low, high)
         axes.axvline(0, color=INK, linewidth=0.7)
         for k, scenario in enumerate(labels):
             if scenario in errors.groups:
@@ -585,7 +577,7 @@ def swarm(table: pd.DataFrame) -> Figure:
                 x = error[_thin(error.size, 250)].clip(low, high)
                 _dots(axes, x, k + 0.42 * _dodge(x, (high - low) / 90))
                 axes.vlines(error.mean(), k - 0.4, k + 0.4, color=VERMILLION, linewidth=1.6)
-        _ticks(axes, 6)
+    _name_rows(sheet, labels.values())
     return _finished(sheet, "estimate - truth", "")
 
 
@@ -805,7 +797,7 @@ def _sheet(
     columns = _columns(max(count for _, count in blocks), most)
     wide = max(left + right + columns * panel[0] + (columns - 1) * GAP, 4.6)
     entries = max(1, int((wide - 0.1) / (0.4 + _inches([text for text, *_ in legend]))))
-    top = 0.36 + 0.19 * math.ceil(len(legend) / entries) + 0.24
+    top = 0.36 + 0.19 * math.ceil(len(legend) / entries) + 0.2
     rows = sum(math.ceil(count / columns) for _, count in blocks)
     tall = top + bottom + rows * (panel[1] + gap) - gap + 0.24 * sum(bool(n) for n, _ in blocks)
     figure = Figure(figsize=(wide, tall), facecolor=PAPER)
@@ -834,18 +826,36 @@ def _columns(count: int, most: int) -> int:
     return math.ceil(count / math.ceil(count / most))
 
 
-def _finished(sheet: _Sheet, below: str, beside: str) -> Figure:
-    """Name the axes at the outer edge only, and hide the tick labels inside."""
+def _finished(sheet: _Sheet, below: str, beside: str, ticks: int = 5) -> Figure:
+    """Put numbers on the axes; ticks and names at the outer edge of the sheet only."""
     wide, _ = sheet.figure.get_size_inches()
     for block in sheet.blocks:
         for k, axes in enumerate(block):
             if k % sheet.columns:
-                axes.tick_params(labelleft=False)
+                axes.set_yticks([])
             elif beside:
                 axes.set_ylabel(_text(beside, 30), fontsize=TEXT - 0.5, color=MUTED)
+            _number(axes.xaxis, ticks)
+            _number(axes.yaxis, ticks)
+            low, high = axes.get_xlim()
+            for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+                if high - tick < 0.04 * (high - low):  # away from the label of the next panel
+                    label.set_horizontalalignment("right")
     left = sheet.blocks[0][0].get_position().x0 * wide
     _write(sheet.figure, left, 0.14, _text(below, 90), TEXT, color=MUTED, fontweight="normal")
     return sheet.figure
+
+
+def _name_rows(sheet: _Sheet, names: Iterable[str]) -> None:
+    """Give every panel one line per name; the names stand left of the first panel of a row."""
+    labels = list(names)
+    for block in sheet.blocks:
+        for axes in block:
+            lines = range(len(labels))
+            axes.hlines(lines, *axes.get_xlim(), color=GRID, linewidth=0.5, zorder=0)
+            axes.set_ylim(len(labels) - 0.5, -0.5)
+        for axes in block[:: sheet.columns]:
+            axes.set_yticks(lines, labels)
 
 
 def _write(figure: Figure, x: float, y: float, text: str, size: float, **style: Any) -> None:
@@ -886,7 +896,7 @@ def _plain(axes: Axes) -> Axes:
     """Take away what carries no information."""
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set(color=MUTED, linewidth=0.6)
-    axes.set_facecolor("none")
+    axes.set(facecolor="none", axisbelow=True)
     axes.tick_params(labelsize=TEXT - 0.5, labelcolor=INK, color=MUTED, length=2, width=0.5, pad=2)
     axes.tick_params(axis="y", length=0)
     return axes
@@ -897,28 +907,21 @@ def _title(axes: Axes, text: str) -> None:
     axes.set_title(text, fontsize=TEXT, color=INK, loc="left", pad=3)
 
 
-def _ticks(axes: Axes, most: int) -> None:
-    """Put plain numbers on the axes, few enough not to touch; names stay as they are."""
+def _number(axis: Axis, most: int) -> None:
+    """Put plain numbers on an axis, few enough not to touch, unless its ticks are set."""
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
-    for axis in (axes.xaxis, axes.yaxis):
-        low, high = sorted(axis.get_view_interval())
-        if isinstance(axis.get_major_locator(), FixedLocator):
-            continue
-        if axis.get_scale() == "log":
-            ticks = _log_ticks(low, high, most)
-            axis.set_ticks([], minor=True)
-        else:
-            values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
-            ticks = [float(f"{tick:.6g}") for tick in values if low <= tick <= high]
-        axis.set_ticks(ticks, [f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks])
-    # a label at the corner of a panel leans inwards, away from its neighbor's
-    low, high = axes.transData.inverted().transform(axes.transAxes.transform([(0, 0), (1, 0)]))[
-        :, 0
-    ]
-    for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
-        if abs(tick - high) < 0.04 * abs(high - low):
-            label.set_horizontalalignment("right")
+    if isinstance(axis.get_major_locator(), FixedLocator):
+        return
+    low, high = sorted(axis.get_view_interval())
+    if axis.get_scale() == "log":
+        axis.set_ticks([], minor=True)
+    if axis.get_scale() == "log" and high > 3 * low:
+        ticks = _log_ticks(low, high, most)
+    else:
+        values = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low, high)
+        ticks = [float(f"{tick:.6g}") for tick in values if low <= tick <= high]
+    axis.set_ticks(ticks, [f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks])
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
@@ -983,16 +986,13 @@ def _lollipops(
     for block, facet in zip(sheet.blocks, facets, strict=True):
         for axes, scenario in zip(block, heads, strict=True):
             axes.set(xscale="log" if log else "linear", xlim=limits)
-            axes.set_ylim(len(names) - 0.5, -0.5)
-            axes.set_yticks(range(len(names)), list(names.values()))
-            axes.grid(axis="y", color=GRID, linewidth=0.5)
             axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
             axes.axvline(reference, color=INK, linewidth=0.7, zorder=1)
             _title(axes, heads[scenario])
             own = groups.get((*facet, scenario), rows.iloc[:0]).set_index("method")
             ends = own.reindex(list(names))[["value", "low", "high", "state"]].to_numpy(float)
             _draw_lollipops(axes, ends, reference)
-            _ticks(axes, 5)
+    _name_rows(sheet, names.values())
     return _finished(sheet, axis, "")
 
 
@@ -1014,7 +1014,7 @@ def _draw_lollipops(axes: Axes, rows: Floats, reference: float) -> None:
             side = 5 if seen[at] > value[at] else -5
             _note(axes, seen[at], y[at], f"{value[at]:.3g}", color, (side, 3.5))
     for at in np.flatnonzero(~np.isfinite(value)):
-        _note(axes, limits[0], at, "no answer", MUTED, (3, 0))
+        _note(axes, limits[0], float(at), "no answer", MUTED, (3, 0))
 
 
 def _note(

@@ -1,4 +1,4 @@
-"""What is stored: the words for a row without an answer, blocks of arrays, and the rows made of them.
+"""What is stored: the words for a row without an answer, blocks of arrays, and their rows.
 
 `table` is the only place where rows are made. Everything after the store knows the names of these
 columns and nothing else.
@@ -258,15 +258,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _label(text: str, size: int) -> pd.Categorical:
-    return pd.Categorical.from_codes(np.zeros(size, dtype=np.int8), categories=[text])
+def _label(text: str, size: int) -> Any:
+    return _codes(np.zeros(size), [text])
 
 
-def _codes(codes: Array, words: Sequence[str]) -> pd.Categorical:
-    return pd.Categorical.from_codes(codes.astype(np.int16), categories=list(words))
+def _codes(codes: Array, words: Sequence[str]) -> Any:
+    return pd.Categorical.from_codes(codes.astype(np.int16), categories=pd.Index(words))
 
 
-def _words(codes: Array) -> pd.Categorical:
+def _words(codes: Array) -> Any:
     return _codes(codes, [status.name for status in Status])
 
 

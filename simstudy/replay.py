@@ -26,12 +26,13 @@ def show(study: Study, index: int, replicate: int) -> str:
     again = replay(study, index, replicate)
     scenario = study.scenarios[index]
     lines = [
-        f"{study.name}, scenario {index} ({scenario.key}), replicate {replicate}, seed {study.seed}",
+        f"{study.name}, scenario {index} ({scenario.key}), replicate {replicate}, seed "
+        f"{study.seed}",
         "truth  " + ", ".join(f"{name} {value:g}" for name, value in scenario.truth.items()),
         "",
         *_data(again.data),
     ]
-    for estimator in study.estimators:
+    for estimator in study.answering(scenario):
         block = again.blocks[estimator.name]
         lines += ["", f"estimator {estimator.name}", *_fit(block, again.fits[estimator.name])]
         for m, label in enumerate(estimator.labels):

@@ -51,7 +51,7 @@ def block(
                     strict,
                 )
             )
-            for estimator in study.estimators
+            for estimator in study.answering(scenario)
         }  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def replay(study: Study, index: int, replicate: int) -> Replay:
     fits: dict[str, Fit | None] = {}
     matrices: dict[tuple[str, str], Any] = {}
     streams = functools.partial(stream, study.seed, study.scenarios[index].key, replicate)
-    for estimator in study.estimators:
+    for estimator in study.answering(study.scenarios[index]):
         fits[estimator.name] = None
         failed = blocks[estimator.name].audit["status"][0] in (Status.data_error, Status.fit_error)
         if isinstance(estimator, MaximumLikelihood) and not failed:
@@ -116,5 +116,3 @@ def _draw(study: Study, index: int, replicate: int, strict: bool) -> Data | Exce
         if strict:
             raise
         return RuntimeError(describe(error))
-
-

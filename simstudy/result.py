@@ -55,14 +55,15 @@ class Result:
             measures.summarize(records.table(parts), level=level, mcse=mcse)
             for parts in Store(self.folder).read()
         ]
-        return pd.concat(frames, ignore_index=True)
+        frame: pd.DataFrame = pd.concat(frames, ignore_index=True)
+        return frame
 
     def verdicts(self) -> pd.DataFrame:
         """Return the verdict on every method in every scenario."""
         return verdicts(self.performance(), level=float(self.manifest()["study"]["level"]))
 
     def report(self) -> Path:
-        """Write report, figures, performance and rows beside the store; return the report's path."""
+        """Write report, figures, performance and rows beside the store; return the report."""
         manifest = self.manifest()
         performance = self.performance()
         found = verdicts(performance, level=float(manifest["study"]["level"]))

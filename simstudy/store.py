@@ -1,8 +1,9 @@
-"""The journal: a manifest, one checked file per block, what is still pending, and the reading of it.
+"""The journal: a manifest, one checked file per block, what is pending, and the reading of it.
 
-A block's file is `blocks/<scenario>/<first>-<last>.<digest>.npz`, the digest being the BLAKE2 hash of its
-bytes. It is written under another name, synced and renamed, so that it is there whole or not at all;
-a file whose bytes do not match its name is moved aside and its replicates are pending again.
+A block's file is `blocks/<scenario>/<first>-<last>.<digest>.npz`, the digest being the BLAKE2 hash
+of its bytes. It is written under another name, synced and renamed, so that it is there whole or not
+at all; a file whose bytes do not match its name is moved aside and its replicates are pending
+again.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
                 "mechanism": scenario.mechanism.name,
                 "factors": {name: _plain(value) for name, value in scenario.factors.items()},
                 "truth": {name: float(value) for name, value in scenario.truth.items()},
+                "only": list(scenario.only),
             }
             for scenario in study.scenarios
         ],
@@ -80,7 +82,9 @@ def code(study: Study, reference: Reference | None) -> str:
         compiled = getattr(function, "__code__", None)
         if compiled is not None:
             digest.update(compiled.co_code + repr(compiled.co_names).encode())
-            digest.update(repr([c for c in compiled.co_consts if isinstance(c, float | int)]).encode())
+            digest.update(
+                repr([c for c in compiled.co_consts if isinstance(c, float | int)]).encode()
+            )
     return digest.hexdigest()
 
 
@@ -151,13 +155,15 @@ class Store:
             occupied = self.folder.is_dir() and any(self.folder.iterdir())
             if occupied and (self.folder / "blocks").exists():
                 raise StudyError(
-                    f"{self.folder} holds blocks but no {MANIFEST}; give another folder with --out, "
+                    f"{self.folder} holds blocks but no {MANIFEST}; give another folder with "
+                    "--out, "
                     "or move that one away"
                 )
             runs = []
         try:
             (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
-            self._write(manifest, _json({"study": asked, **run, "runs": runs, "versions": versions()}))
+            content = {"study": asked, **run, "runs": runs, "versions": versions()}
+            self._write(manifest, _json(content))
         except OSError as error:
             raise StudyError(
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
@@ -244,7 +250,7 @@ class Store:
             return None
 
     def check(self) -> list[Path]:
-        """Move damaged files aside, so that their replicates are pending again; return their new places."""
+        """Move damaged files aside, so that they are pending again; return their new places."""
         moved = []
         for piece in self.pieces():
             if self.load(piece) is None:
@@ -263,6 +269,7 @@ class Store:
                     tuple(estimator["parameters"]), tuple(estimator["methods"]),
                 )
                 for estimator in study["estimators"]
+                if not scenario["only"] or estimator["name"] in scenario["only"]
             ]
             for scenario in study["scenarios"]
         ]  # fmt: skip
@@ -304,9 +311,10 @@ class Store:
 
 
 def folder(scenario: str) -> str:
-    """Name a scenario's folder: its key as far as a file system takes it, and a hash of all of it."""
+    """Name a scenario's folder: what of its key a file system takes, and a hash of all of it."""
     readable = "".join(c if c.isascii() and (c.isalnum() or c in ".=-") else "_" for c in scenario)
-    return f"{readable[:60].strip('.')}-{hashlib.blake2b(scenario.encode(), digest_size=4).hexdigest()}"
+    digest = hashlib.blake2b(scenario.encode(), digest_size=4).hexdigest()
+    return f"{readable[:60].strip('.')}-{digest}"
 
 
 def _digest(content: bytes) -> str:
@@ -318,7 +326,9 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _short(entry: Mapping[str, Any] | None) -> str:
-    return "nothing" if entry is None else json.dumps({k: v for k, v in entry.items() if k != "key"})
+    return (
+        "nothing" if entry is None else json.dumps({k: v for k, v in entry.items() if k != "key"})
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -339,8 +349,7 @@ def _estimator(estimator: Estimator) -> dict[str, Any]:
             "optimizer": estimator.optimizer,
             "as_is": estimator.as_is,
             "sources": [
-                ", ".join(repr(source) for source in method.sources)
-                for method in estimator.methods
+                ", ".join(repr(source) for source in method.sources) for method in estimator.methods
             ],
         }
     return entry

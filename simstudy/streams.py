@@ -1,9 +1,9 @@
 """The only source of randomness: one stream per (seed, scenario, replicate, purpose).
 
-A stream is NumPy's counter-based Philox generator (Salmon, Moraes, Dror & Shaw 2011, SC'11). Its 128-bit key
-is a hash of (seed, scenario key, purpose), its counter starts at the replicate's number times 2**128:
-streams of one key cannot overlap, those of different keys are independent, and nothing
-depends on the order in which scenarios, methods or replicates are visited.
+A stream is NumPy's counter-based Philox generator (Salmon, Moraes, Dror & Shaw 2011, SC'11). Its
+128-bit key is a hash of (seed, scenario key, purpose), its counter starts at the replicate's number
+times 2**128: streams of one key cannot overlap, those of different keys are independent, and
+nothing depends on the order in which scenarios, methods or replicates are visited.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ class Scenario:
     mechanism : Mechanism
     factors : mapping of str to number or str
         Handed to the mechanism's `draw` and `truth` by name.
+    only : sequence of str
+        Names of the estimators that answer for this scenario; all by default.
 
     Attributes
     ----------
@@ -63,6 +65,7 @@ class Scenario:
 
     mechanism: Mechanism
     factors: Mapping[str, Any]
+    only: Sequence[str] = ()
     key: str = field(init=False)
     truth: Mapping[str, Any] = field(init=False)
 
@@ -85,8 +88,10 @@ class Scenario:
         object.__setattr__(self, "truth", dict(truth))
 
 
-def grid(mechanism: Mechanism, **factors: Any) -> list[Scenario]:
+def grid(mechanism: Mechanism, only: Sequence[str] = (), **factors: Any) -> list[Scenario]:
     """Cross all factors: one scenario for every combination of the values in lists.
+
+    `only` names the estimators that answer for them; all by default.
 
     Examples
     --------
@@ -100,7 +105,7 @@ def grid(mechanism: Mechanism, **factors: Any) -> list[Scenario]:
         for values in factors.values()
     ]
     return [
-        Scenario(mechanism, dict(zip(factors, combination, strict=True)))
+        Scenario(mechanism, dict(zip(factors, combination, strict=True)), only)
         for combination in itertools.product(*levels)
     ]
 
@@ -153,6 +158,10 @@ class Study:
         for scenario in self.scenarios:
             _check_truth(self, scenario)
 
+    def answering(self, scenario: Scenario) -> list[Estimator]:
+        """Return the estimators that answer for a scenario."""
+        return [e for e in self.estimators if not scenario.only or e.name in scenario.only]
+
     def cells(self, index: int) -> list[Cell]:
         """Return the labels of one scenario's rows, one for each estimator."""
         scenario = self.scenarios[index]
@@ -161,7 +170,7 @@ class Study:
                 scenario.key, scenario.factors, scenario.truth, estimator.name,
                 tuple(estimator.parameters), tuple(estimator.labels),
             )
-            for estimator in self.estimators
+            for estimator in self.answering(scenario)
         ]  # fmt: skip
 
     def asked(self, estimator: Estimator, replicates: Sequence[int]) -> Array:
@@ -202,7 +211,7 @@ class Study:
         """
         for scenario in self.scenarios:
             data = _check_draw(self, scenario)
-            for estimator in self.estimators:
+            for estimator in self.answering(scenario):
                 if isinstance(estimator, MaximumLikelihood):
                     _check_model(estimator, scenario, data)
 
@@ -235,7 +244,8 @@ def load(source: str | Path) -> tuple[Study, Reference]:
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     name = f"_simstudy_{path.stem}_{digest[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     if str(path.parent) not in sys.path:
@@ -284,9 +294,11 @@ def _word(name: str, value: Any) -> str:
     if isinstance(value, int | np.integer):
         return str(int(value))
     if isinstance(value, float | np.floating):
-        return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
     raise StudyError(
-        f"factor {name!r} has the value {value!r}; a factor is a number or a string, so that it can "
+        f"factor {name!r} has the value {value!r}; a factor is a number or a string, so that it "
+        "can "
         "be a column of the table: give arrays their own names inside the mechanism"
     )
 
@@ -296,7 +308,8 @@ def _check_numbers(study: Study) -> None:
     allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
     if not study.name or set(study.name) - allowed or study.name.startswith("."):
         raise StudyError(
-            f"the study's name is {study.name!r}; allowed are letters, digits, '.', '_' and '-', not "
+            f"the study's name is {study.name!r}; allowed are letters, digits, '.', '_' and '-', "
+            "not "
             "starting with '.', because it names the results folder"
         )
     if not isinstance(study.replicates, int | np.integer) or study.replicates < 1:
@@ -332,13 +345,22 @@ def _check_names(study: Study) -> None:
 
 def _check_truth(study: Study, scenario: Scenario) -> None:
     """Refuse a truth for an unknown parameter, of wrong length, or outside its support."""
-    known = {name for estimator in study.estimators for name in estimator.parameters}
+    missing = [name for name in scenario.only if name not in {e.name for e in study.estimators}]
+    if missing:
+        raise StudyError(
+            f"scenario {scenario.key!r} is for the estimator {missing[0]!r}, which the study "
+            "does not "
+            f"have; it has {', '.join(e.name for e in study.estimators)}"
+        )
+    answering = study.answering(scenario)
+    known = {name for estimator in answering for name in estimator.parameters}
     for name, value in scenario.truth.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise StudyError(
-                f"scenario {scenario.key!r}: truth names {name!r}, which no estimator has; they have "
+                f"scenario {scenario.key!r}: truth names {name!r}, which no estimator has; they "
+                "have "
                 f"{', '.join(sorted(known))}{hint}"
             )
         if np.ndim(value) != 0 or np.iscomplexobj(value) or not np.isfinite(value):
@@ -346,7 +368,7 @@ def _check_truth(study: Study, scenario: Scenario) -> None:
                 f"scenario {scenario.key!r}: the truth of {name!r} is {value!r}; due is one finite "
                 "real number for each parameter"
             )
-        for estimator in study.estimators:
+        for estimator in answering:
             if isinstance(estimator, MaximumLikelihood) and name in estimator.parameters:
                 support = estimator.model.parameters[name]
                 if not inside(np.array([value]), (support,)).all():
@@ -396,10 +418,7 @@ def _check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -
     here = f"scenario {scenario.key!r}, model {model.name!r}"
     at = ", ".join(f"{name}={value:g}" for name, value in zip(model.names, theta, strict=True))
     _check_terms(f"{here}: loglik at {at}", model.loglik(theta, data), observations(data))
-    if estimator.lacking:
-        target = _check_needs(estimator, theta, data)
-    else:
-        target = objective(model, data)
+    target = _check_needs(estimator, theta, data) if estimator.lacking else objective(model, data)
     steps, _ = rise_steps(target.value, theta)
     if model.score is not None:
         given, found = np.asarray(model.score(theta, data)), score_differences(target, theta)
@@ -408,7 +427,7 @@ def _check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -
         slope = target.gradient if model.score is not None else None
         given = np.asarray(model.hessian(theta, data))
         if slope is not None:
-            found = -central_gradient(slope, theta, steps / 14)  # type: ignore[arg-type]
+            found = -central_gradient(slope, theta, steps / 14)
             _check_close(f"{here}: hessian at {at}", given * np.outer(steps, steps) * 50,
                          found * np.outer(steps, steps) * 50)  # fmt: skip
 
@@ -453,13 +472,15 @@ def _check_needs(estimator: MaximumLikelihood, theta: Array, data: Data) -> Any:
     )
     if importlib.util.find_spec("jax") is None:
         raise StudyError(
-            f"{says} and JAX, which could derive it, is not installed: pip install 'simstudy[jax]', "
+            f"{says} and JAX, which could derive it, is not installed: pip install "
+            "'simstudy[jax]', "
             f"or {ask}"
         )
     trouble = traceable(estimator.model, theta, data)
     if trouble:
         raise StudyError(
-            f"{says}, and JAX cannot trace its log-likelihood ({trouble}): write it with the functions "
+            f"{says}, and JAX cannot trace its log-likelihood ({trouble}): write it with the "
+            "functions "
             f"of simstudy.arrays (or jax.numpy), without Python's if on parameters, or {ask}"
         )
     return objective(estimator.model, data, autodiff=True)
@@ -473,5 +494,6 @@ def _check_close(here: str, given: Array, found: Array) -> None:
     if not np.abs(given - found).max() <= 1e-3 * size:
         raise StudyError(
             f"{here} differs from numerical differences of the log-likelihood by up to "
-            f"{np.abs(given - found).max() / size:.1%} of its largest element; correct it, or leave it out"
+            f"{np.abs(given - found).max() / size:.1%} of its largest element; correct it, or "
+            "leave it out"
         )

@@ -1,8 +1,8 @@
 """Which standard error of a gamma fit can be trusted, and from which sample size on?
 
 The textbook's answer is the inverse of the observed information. People also use what the optimizer
-left behind, a numerical Hessian, the outer product of the scores, the sandwich and the bootstrap. Here
-all of them answer from the same fits, and each is held against the spread of the estimates.
+left behind, a numerical Hessian, the outer product of the scores, the sandwich and the bootstrap.
+Here all of them answer from the same fits, and each is held against the spread of the estimates.
 """
 
 from simstudy import MaximumLikelihood, Study, grid

@@ -1,1 +1,38 @@
-"""Models that come with simstudy, one family per file."""
+"""Models that come with simstudy, one family per file.
+
+A module named after one distribution offers `MODEL` and `MECHANISM`; where a second parametrization
+or censoring exists, `<WHAT>_MODEL` and `<WHAT>_MECHANISM`. A regression module offers
+`model(coefficients)` and `mechanism(design, coefficients)`, with designs from `regression`.
+Mechanisms that the model misses on purpose have "wrong" in their name; their truth is the
+pseudo-truth.
+"""
+
+from simstudy.models import (
+    binomial,
+    exponential,
+    gamma,
+    logit,
+    negative_binomial,
+    normal,
+    poisson,
+    poisson_regression,
+    probit,
+    regression,
+    student_t,
+    weibull,
+)
+
+__all__ = [
+    "binomial",
+    "exponential",
+    "gamma",
+    "logit",
+    "negative_binomial",
+    "normal",
+    "poisson",
+    "poisson_regression",
+    "probit",
+    "regression",
+    "student_t",
+    "weibull",
+]

@@ -1,0 +1,184 @@
+"""The rows of a long table sorted into cells, and paired by replicate.
+
+A cell is a group under a method. No digit of what is measured may depend on the order of the rows,
+on their pairing by position, or on which other cells there are: this is where that is made sure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from simstudy.longtable import NUMBERS
+from simstudy.montecarlo import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The N rows of a table sorted into C cells, the smallest cell first, by replicate within.
+
+    Attributes
+    ----------
+    labels : (C,) pandas.DataFrame
+        The group columns and the method of each cell, in the order of their values.
+    group : (C,) int
+        Number of the group of each cell, in the order of `labels`.
+    place : (C,) int
+        Where each cell of `labels` stands among the sorted ones.
+    start : (C + 1,) int
+        First row of each sorted cell.
+    rows : (N,) int or None
+        Where each sorted row stands in the table; None when the table is sorted already.
+    replicate : (N,) int or None
+        Replicate of each sorted row, counted from 0; None when the table has no such column.
+    """
+
+    labels: pd.DataFrame
+    group: Array
+    place: Array
+    start: Array
+    rows: Array | None
+    replicate: Array | None
+
+
+def cells_of(table: pd.DataFrame, by: list[str]) -> Cells:
+    """Sort the rows of a long table into cells of the same group and method.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A long table (see `simstudy.performance.summarize`).
+    by : list of str
+        The group columns.
+
+    Returns
+    -------
+    Cells
+        Without a replicate column, the rows of a cell are sorted by what they hold.
+
+    Raises
+    ------
+    ValueError
+        When a replicate is missing, or occurs twice in a cell.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from simstudy.cells import cells_of
+    >>> table = pd.DataFrame({"method": list("bab"), "replicate": [2, 1, 1], "estimate": 0.0})
+    >>> cells_of(table, by=[]).rows
+    array([1, 2, 0])
+    """
+    group, count = np.zeros(len(table), dtype=np.int64), 1
+    for name in by:
+        codes, size = _codes(table[name])
+        kept, group = _dense(group * size + codes, count * size)
+        count = len(kept)
+    codes, size = _codes(table["method"])
+    kept, cell = _dense(group * size + codes, count * size)
+    sizes = np.bincount(cell, minlength=len(kept))
+    order = np.argsort(sizes, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    start = np.concatenate([[0], np.cumsum(sizes[order])])
+    member = np.empty(len(kept), dtype=np.int64)
+    member[cell] = np.arange(len(table))
+    labels = table[[*by, "method"]].iloc[member].reset_index(drop=True)
+    if "replicate" not in table:
+        values = [table[name].to_numpy(dtype=float) for name in NUMBERS if name in table]
+        return Cells(labels, kept // size, place, start, np.lexsort([*values, place[cell]]), None)
+    replicate, span = _replicates(table["replicate"])
+    key = place[cell] * span + replicate
+    rows: Array | None = None
+    if (key[1:] <= key[:-1]).any():
+        rows = np.argsort(key)
+        key, replicate = key[rows], replicate[rows]
+        _check_duplicates(table, [*by, "method", "replicate"], key, rows)
+    return Cells(labels, kept // size, place, start, rows, replicate)
+
+
+def partner(cells: Cells, method: str) -> Array:
+    """Find the row of a method at the same group and replicate.
+
+    Parameters
+    ----------
+    cells : Cells
+        With replicates.
+    method : str
+        The method to find.
+
+    Returns
+    -------
+    (N,) int
+        For every sorted row, a sorted row; -1 where that method was not asked.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from simstudy.cells import cells_of, partner
+    >>> table = pd.DataFrame({"method": list("bab"), "replicate": [2, 1, 1], "estimate": 0.0})
+    >>> partner(cells_of(table, by=[]), "a")
+    array([ 0,  0, -1])
+    """
+    if cells.replicate is None:
+        raise ValueError("the table has no replicate column, so nothing can be paired")
+    of_group = np.full(cells.group.max(initial=0) + 1, -1)
+    named = (cells.labels["method"].astype(str) == method).to_numpy()
+    of_group[cells.group[named]] = cells.place[named]
+    other = np.empty_like(cells.place)
+    other[cells.place] = of_group[cells.group]
+    sizes, span = np.diff(cells.start), int(cells.replicate.max(initial=0)) + 1
+    keys, sought = (
+        np.repeat(place, sizes) * span + cells.replicate for place in (np.arange(len(sizes)), other)
+    )
+    found = np.searchsorted(keys, sought).clip(max=len(keys) - 1)
+    return np.where(keys[found] == sought, found, -1)
+
+
+def _codes(labels: pd.Series) -> tuple[Array, int]:
+    """Return the rank of each label (a missing one comes last) and the number of ranks."""
+    if isinstance(labels.dtype, pd.CategoricalDtype):
+        codes, size = labels.cat.codes.to_numpy(dtype=np.int64), len(labels.cat.categories)
+    else:
+        codes, values = pd.factorize(labels, sort=True)
+        size = len(values)
+    return np.where(codes < 0, size, codes), size + 1
+
+
+def _dense(codes: Array, size: int) -> tuple[Array, Array]:
+    """Return the codes that occur, sorted, and the rank of each code among them."""
+    if size > 4 * len(codes) + 1024:
+        kept, ranks = np.unique(codes, return_inverse=True)
+        return kept, ranks
+    occurs = np.zeros(size, dtype=bool)
+    occurs[codes] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[codes]
+
+
+def _replicates(replicate: pd.Series) -> tuple[Array, int]:
+    """Return replicates as integers from 0, in their order, and how many there can be."""
+    if replicate.isna().any():
+        row = int(np.flatnonzero(replicate.isna())[0]) + 1
+        raise ValueError(f"replicate is empty in row {row}; every row must say its replicate")
+    if pd.api.types.is_integer_dtype(replicate) and len(replicate):
+        numbers = replicate.to_numpy(dtype=np.int64)
+        first, span = int(numbers.min()), int(numbers.max()) - int(numbers.min()) + 1
+        if span < 1 << 31:
+            return numbers - first, span
+    codes, values = pd.factorize(replicate, sort=True)
+    return codes.astype(np.int64), len(values)
+
+
+def _check_duplicates(table: pd.DataFrame, names: list[str], key: Array, rows: Array) -> None:
+    """Refuse two rows of one replicate in one cell: nothing could be paired."""
+    again = np.flatnonzero(key[1:] == key[:-1])
+    if not len(again):
+        return
+    first, second = sorted(int(rows[again[0] + step]) for step in (0, 1))
+    said = ", ".join(f"{name}={table[name].iloc[first]}" for name in names)
+    raise ValueError(
+        f"rows {first + 1} and {second + 1} are both {said}; a method answers once per replicate: "
+        "if another column tells these rows apart, name it in `by`"
+    )

@@ -1,0 +1,241 @@
+"""Anybody's table as the long table that `summarize` and `compare` read, or why it is none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from simstudy.measures import critical
+from simstudy.montecarlo import Array
+
+NUMBERS = ("truth", "truth_mcse", "estimate", "se", "lower", "upper", "df")
+"""The number columns of the long table; all but estimate are optional."""
+
+OWN = (*NUMBERS, "replicate", "method", "status")
+"""All columns of the long table that do not tell groups apart."""
+
+
+def long_table(
+    frame: pd.DataFrame,
+    *,
+    estimate: str,
+    truth: float | str,
+    se: str | None = None,
+    method: str | None = None,
+    by: Sequence[str] | str = (),
+    replicate: str | None = None,
+    lower: str | None = None,
+    upper: str | None = None,
+    df: float | str | None = None,
+    truth_mcse: float | str | None = None,
+    wide: Sequence[str] | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Rename the columns of anybody's table and check them; add Wald limits where none are given.
+
+    Wald limits are estimate -/+ quantile * se, of the normal distribution, or of Student's t where
+    `df` is given.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per replicate and method or, with `wide`, one row per replicate.
+    estimate, se, lower, upper : str
+        Names of columns. Missing entries are failed replicates.
+    truth, df, truth_mcse : float or str
+        A number, or the name of a column: the true value, the degrees of freedom, the Monte Carlo
+        standard error of a truth that is itself simulated.
+    method : str, optional
+        Name of the column that tells methods apart; without one, the method is called as
+        `estimate`.
+    by : str or sequence of str
+        Names of the columns that tell groups (scenarios, parameters) apart.
+    replicate : str, optional
+        Name of the column that numbers the data sets. What compares methods needs it.
+    wide : sequence of str, optional
+        Names of the methods of a table with one column per method: the names of columns hold
+        `{method}` in their place, as in `estimate="b_{method}", wide=["ml", "mm"]`. The row is the
+        replicate unless `replicate` says otherwise.
+    level : float
+        Nominal level of the Wald limits.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns `by`, replicate (where given), method, and those of `NUMBERS` that are given.
+
+    Raises
+    ------
+    ValueError
+        When a column is unknown or holds text where numbers belong, when rows are duplicated, a
+        truth or a label is missing, limits are exchanged, or the level is out of range.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from simstudy.longtable import long_table
+    >>> frame = pd.DataFrame({"b_ml": [1.5, 2.0], "b_mm": [1.0, 3.0]})
+    >>> long_table(frame, estimate="b_{method}", truth=2, wide=["ml", "mm"])
+       replicate method  estimate  truth
+    0          1     ml       1.5    2.0
+    1          2     ml       2.0    2.0
+    2          1     mm       1.0    2.0
+    3          2     mm       3.0    2.0
+    """
+    check_level(level)
+    by = [by] if isinstance(by, str) else list(by)
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise ValueError(f"the table has two columns {twice!r}; the names of columns must differ")
+    if frame.empty:
+        raise ValueError("the table has no rows: there is nothing to measure")
+    if (lower is None) != (upper is None):
+        raise ValueError("only one of lower and upper is given; give both limits or neither")
+    given = {"estimate": estimate, "truth": truth, "se": se, "lower": lower, "upper": upper}
+    given |= {"df": df, "truth_mcse": truth_mcse}
+    roles = {role: column for role, column in given.items() if column is not None}
+    named = {"replicate": replicate, "method": method}
+    labels = {role: column for role, column in named.items() if column is not None}
+    _check_groups(by, roles, labels)
+    if wide is None:
+        table = _labels(frame, by, labels)
+        if method is None:
+            table["method"] = estimate
+        table = table.assign(**_numbers(frame, roles))
+    elif method is not None:
+        raise ValueError("both method and wide are given; a table is either long or wide")
+    else:
+        table = _lengthened(frame, roles, by, labels, wide)
+    if se is not None and lower is None:
+        reach = table["se"] * critical(level, table.get("df"))
+        table["lower"], table["upper"] = table["estimate"] - reach, table["estimate"] + reach
+    return table
+
+
+def check_level(level: float) -> None:
+    """Refuse a level that is not between 0 and 1."""
+    if not 0 < level < 1:
+        hint = f"; did you mean {level / 100:g}?" if 1 < level < 100 else ""
+        raise ValueError(f"level is {level:g}; it must lie between 0 and 1{hint}")
+
+
+def check_known(what: str, asked: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a name that is not known, with the names that are and the closest of them."""
+    names = list(dict.fromkeys(map(str, known)))
+    for name in asked:
+        if str(name) not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+            raise ValueError(f"there is no {what} {name!r}{hint} There are: {listed}")
+
+
+def _check_groups(
+    by: Sequence[str], roles: Mapping[str, float | str], labels: Mapping[str, str]
+) -> None:
+    """Refuse group columns whose names mean something else in the long table."""
+    for name in by:
+        if name in labels.values() or (name in OWN and roles.get(name) != name):
+            raise ValueError(
+                f"by has the column {name!r}, but the long table uses that name for its "
+                f"{name if name in OWN else 'method or replicate'}; rename the column, or leave it "
+                "out of by"
+            )
+
+
+def _labels(frame: pd.DataFrame, by: Sequence[str], labels: Mapping[str, str]) -> pd.DataFrame:
+    """Return the group columns, replicate and method of a frame; none may be missing in a row."""
+    columns = {name: name for name in by} | dict(labels)
+    check_known("column", columns.values(), frame.columns)
+    for name in columns.values():
+        missing = frame[name].isna().to_numpy()
+        if missing.any():
+            raise ValueError(
+                f"column {name!r} is empty in {_row(missing)}; every row must say its group, "
+                "method and replicate"
+            )
+    table = pd.DataFrame({role: frame[name].array for role, name in columns.items()})
+    return table if columns else pd.DataFrame(index=range(len(frame)))
+
+
+def _lengthened(
+    frame: pd.DataFrame,
+    roles: Mapping[str, float | str],
+    by: Sequence[str],
+    labels: Mapping[str, str],
+    wide: Sequence[str],
+) -> pd.DataFrame:
+    """Return the long table of a frame with one column per method."""
+    if "{method}" not in str(roles["estimate"]):
+        raise ValueError(
+            f"estimate is {roles['estimate']!r}; in a wide table the name of the column holds "
+            "{method} where the name of the method stands, as in 'b_{method}'"
+        )
+    table = _labels(frame, by, labels)
+    if "replicate" not in table:
+        table["replicate"] = np.arange(1, len(frame) + 1)
+    parts = []
+    for method in wide:
+        named = {
+            role: column.replace("{method}", method) if isinstance(column, str) else column
+            for role, column in roles.items()
+        }
+        parts.append(table.assign(method=method, **_numbers(frame, named)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _numbers(frame: pd.DataFrame, roles: Mapping[str, float | str]) -> dict[str, Array]:
+    """Return the number columns of a frame by role, checked."""
+    check_known("column", [c for c in roles.values() if isinstance(c, str)], frame.columns)
+    columns = {
+        role: _column(frame[column])
+        if isinstance(column, str)
+        else np.full(len(frame), float(column))
+        for role, column in roles.items()
+    }
+    positive = {role: columns[role] > 0 for role in ("df",) if role in columns}
+    if "truth_mcse" in columns:
+        positive["truth_mcse"] = columns["truth_mcse"] >= 0
+    wrong = {role: ~right for role, right in positive.items()}
+    wrong["truth"] = np.isnan(columns["truth"])
+    for role, rows in wrong.items():
+        if rows.any():
+            raise ValueError(
+                f"{role} ({roles[role]!r}) is {columns[role][rows][0]:g} in {_row(rows)}; it must "
+                f"be {'a number' if role == 'truth' else 'positive'} in every row"
+            )
+    if "lower" in columns:
+        exchanged = columns["lower"] > columns["upper"]
+        if exchanged.any():
+            raise ValueError(
+                f"lower ({roles['lower']!r}) is above upper ({roles['upper']!r}) in "
+                f"{_row(exchanged)}; have the two columns been exchanged?"
+            )
+    return columns
+
+
+def _column(values: pd.Series) -> Array:
+    """Return a column as floats; refuse text."""
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_complex_dtype(values):
+        return values.to_numpy(dtype=float, na_value=np.nan)
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    numbers = pd.to_numeric(text, errors="coerce")
+    wrong = (numbers.isna() & (text != "")).to_numpy()
+    if wrong.any():
+        first = text[wrong].iloc[0]
+        comma = "; is its comma a decimal point?" if first.replace(",", "", 1).isdigit() else ""
+        raise ValueError(
+            f"column {values.name!r} holds the text {first!r} in {_row(wrong)}; it must hold "
+            f"numbers, with missing ones left empty{comma}"
+        )
+    return numbers.to_numpy(dtype=float)
+
+
+def _row(wrong: Array) -> str:
+    """Say which row is wrong, and how many are."""
+    rows = np.flatnonzero(wrong)
+    others = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+    return f"row {rows[0] + 1}{others}"

@@ -1,0 +1,123 @@
+"""What regression models share: covariates, the names of the coefficients, a mechanism.
+
+The data of every regression model are a mapping: `y`, the outcomes `(n,)`, and `x`, the covariates
+`(n, p)`, whose constant, if any, is a column like the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from simstudy.arrays import Array, Data
+from simstudy.mechanism import Mechanism
+from simstudy.model import Support
+
+Design = Callable[[np.random.Generator, int], Array]
+
+
+def fixed(x: Array) -> Design:
+    """Make a design of given covariates: the rows of x `(m, p)`, after the last the first again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.models.regression import fixed
+    >>> design = fixed([[1.0, 2.66], [1.0, 2.89]])
+    >>> design(np.random.default_rng(), 3).tolist()
+    [[1.0, 2.66], [1.0, 2.89], [1.0, 2.66]]
+    """
+    rows = np.array(x, dtype=float)
+
+    def design(rng: np.random.Generator, n: int) -> Array:
+        return np.resize(rows, (n, rows.shape[1]))
+
+    return design
+
+
+def autoregressive(p: int, correlation: float) -> Design:
+    """Make a design of p standard normal covariates, j and k correlated by correlation**|j - k|.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.models.regression import autoregressive
+    >>> x = autoregressive(3, 0.5)(np.random.default_rng(1), 100_000)
+    >>> np.corrcoef(x, rowvar=False)[0].round(2).tolist()
+    [1.0, 0.5, 0.25]
+    """
+    rest = np.sqrt(1 - correlation**2)
+
+    def design(rng: np.random.Generator, n: int) -> Array:
+        x = rng.standard_normal((n, p))
+        for j in range(1, p):
+            x[:, j] = correlation * x[:, j - 1] + rest * x[:, j]
+        return x
+
+    return design
+
+
+def names(coefficients: int | Sequence[str]) -> dict[str, Support]:
+    """Return real parameters of the given names, or b0, b1, ... for a number of them.
+
+    Examples
+    --------
+    >>> from simstudy.models.regression import names
+    >>> names(2)
+    {'b0': 'real', 'b1': 'real'}
+    """
+    if isinstance(coefficients, int):
+        coefficients = [f"b{j}" for j in range(coefficients)]
+    real: Support = "real"
+    return dict.fromkeys(coefficients, real)
+
+
+def mechanism(
+    name: str,
+    design: Design,
+    coefficients: Mapping[str, float],
+    outcome: Callable[..., Array],
+    extra: Sequence[str] = (),
+) -> Mechanism:
+    """Make a mechanism with factor n: covariates from a design, outcomes from the linear predictor.
+
+    Parameters
+    ----------
+    name : str
+        Name in the tables.
+    design : callable
+        `design(rng, n) -> (n, p)`.
+    coefficients : mapping of str to float
+        The p true values, in the order of the columns.
+    outcome : callable
+        `outcome(rng, eta, **factors) -> (n,)`, eta the linear predictor, the factors without n.
+    extra : sequence of str
+        Factors that are true values of parameters of the same name.
+
+    Returns
+    -------
+    Mechanism
+        Its data are the mapping `{"y": (n,), "x": (n, p)}`.
+    """
+    known = dict(coefficients)
+    beta = np.array(list(known.values()), dtype=float)
+
+    def draw(rng: np.random.Generator, *, n: int, **factors: float) -> dict[str, Array]:
+        x = design(rng, n)
+        return {"y": outcome(rng, x @ beta, **factors), "x": x}
+
+    def truth(**factors: float) -> dict[str, float]:
+        return known | {factor: factors[factor] for factor in extra}
+
+    return Mechanism(name, draw=draw, truth=truth)
+
+
+def start(data: Data) -> Array:
+    """Return zero for every coefficient."""
+    return np.zeros(data["x"].shape[1])
+
+
+def gram(x: Array, weights: Array) -> Array:
+    """X' W X, `(p, p)`, for covariates `(n, p)` and weights `(n,)`."""
+    return (x.T * weights) @ x
