@@ -14,6 +14,8 @@ import pandas as pd
 from simstudy.longtable import NUMBERS
 from simstudy.montecarlo import Array
 
+_DENSE = 1 << 16  # codes up to which a table of all codes costs nothing
+
 
 @dataclass(frozen=True, slots=True)
 class Cells:
@@ -73,11 +75,15 @@ def cells_of(table: pd.DataFrame, by: list[str]) -> Cells:
     """
     group, count = np.zeros(len(table), dtype=np.int64), 1
     for name in by:
+        if _is_told(table[name], group, count):
+            continue
         codes, size = _codes(table[name])
-        kept, group = _dense(group * size + codes, count * size)
-        count = len(kept)
+        group, count = group * size + codes, count * size
+        if count > _DENSE:
+            kept, group = _ranked(group, count)
+            count = len(kept)
     codes, size = _codes(table["method"])
-    kept, cell = _dense(group * size + codes, count * size)
+    kept, cell = _ranked(group * size + codes, count * size)
     sizes = np.bincount(cell, minlength=len(kept))
     order = np.argsort(sizes, kind="stable")
     place = np.empty_like(order)
@@ -90,11 +96,10 @@ def cells_of(table: pd.DataFrame, by: list[str]) -> Cells:
         values = [table[name].to_numpy(dtype=float) for name in NUMBERS if name in table]
         return Cells(labels, kept // size, place, start, np.lexsort([*values, place[cell]]), None)
     replicate, span = _replicates(table["replicate"])
-    key = place[cell] * span + replicate
-    rows: Array | None = None
+    key, rows = place[cell] * span + replicate, None
     if (key[1:] <= key[:-1]).any():
-        rows = np.argsort(key)
-        key, replicate = key[rows], replicate[rows]
+        rows, key = _ordered(key, place[cell])
+        replicate = replicate[rows]
         _check_duplicates(table, [*by, "method", "replicate"], key, rows)
     return Cells(labels, kept // size, place, start, rows, replicate)
 
@@ -129,32 +134,62 @@ def partner(cells: Cells, method: str) -> Array:
     of_group[cells.group[named]] = cells.place[named]
     other = np.empty_like(cells.place)
     other[cells.place] = of_group[cells.group]
-    sizes, span = np.diff(cells.start), int(cells.replicate.max(initial=0)) + 1
-    keys, sought = (
-        np.repeat(place, sizes) * span + cells.replicate for place in (np.arange(len(sizes)), other)
-    )
-    found = np.searchsorted(keys, sought).clip(max=len(keys) - 1)
-    return np.where(keys[found] == sought, found, -1)
+    partners = np.full(len(cells.replicate), -1)
+    for cell, match in enumerate(other):
+        if match < 0:
+            continue
+        here, there = (slice(*cells.start[at : at + 2]) for at in (cell, match))
+        own, replicates = cells.replicate[here], cells.replicate[there]
+        if len(own) == len(replicates) and (own == replicates).all():
+            partners[here] = np.arange(there.start, there.stop)
+        else:
+            found = np.searchsorted(replicates, own).clip(max=len(replicates) - 1)
+            partners[here] = np.where(replicates[found] == own, there.start + found, -1)
+    return partners
+
+
+def _is_told(values: pd.Series, group: Array, count: int) -> bool:
+    """Return whether numbers are constant in each group so far, as factors of a scenario are."""
+    if count == 1 or count > _DENSE or values.dtype.kind not in "if":
+        return False
+    member = np.zeros(count, dtype=np.int64)
+    member[group] = np.arange(len(group))
+    numbers = values.to_numpy()
+    return bool((numbers == numbers[member][group]).all())
 
 
 def _codes(labels: pd.Series) -> tuple[Array, int]:
     """Return the rank of each label (a missing one comes last) and the number of ranks."""
     if isinstance(labels.dtype, pd.CategoricalDtype):
-        codes, size = labels.cat.codes.to_numpy(dtype=np.int64), len(labels.cat.categories)
+        codes, size = labels.cat.codes.to_numpy(), len(labels.cat.categories)
     else:
         codes, values = pd.factorize(labels, sort=True)
         size = len(values)
-    return np.where(codes < 0, size, codes), size + 1
+    if codes.min(initial=0) < 0:
+        return np.where(codes < 0, size, codes), size + 1
+    return codes, size
 
 
-def _dense(codes: Array, size: int) -> tuple[Array, Array]:
+def _ranked(codes: Array, size: int) -> tuple[Array, Array]:
     """Return the codes that occur, sorted, and the rank of each code among them."""
-    if size > 4 * len(codes) + 1024:
+    if size > 4 * _DENSE + 4 * len(codes):
         kept, ranks = np.unique(codes, return_inverse=True)
         return kept, ranks
     occurs = np.zeros(size, dtype=bool)
     occurs[codes] = True
     return np.flatnonzero(occurs), (np.cumsum(occurs) - 1)[codes]
+
+
+def _ordered(key: Array, place: Array) -> tuple[Array, Array]:
+    """Return the order that sorts the key, and the sorted key."""
+    if place.max() < 1 << 16:
+        # 16 bits are sorted in linear time; it is enough where replicates are in order already
+        rows = np.argsort(place.astype(np.uint16), kind="stable")
+        ordered = key[rows]
+        if (ordered[1:] > ordered[:-1]).all():
+            return rows, ordered
+    rows = np.argsort(key)
+    return rows, key[rows]
 
 
 def _replicates(replicate: pd.Series) -> tuple[Array, int]:

@@ -73,11 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     run = add("run", _run, "run a study as far as it is not yet done, and write its report",
-              "simstudy run gamma --replicates 200 --jobs 2 --out /tmp/gamma")  # fmt: skip
+              "simstudy run gamma --replicates 200 --jobs 2 --out elsewhere/gamma")  # fmt: skip
     _study(run)
     run.add_argument("--replicates", type=int, metavar="N", help="data sets per scenario")
     run.add_argument("--jobs", type=int, default=-1, metavar="N",
                      help="worker processes; -1, the default, is one for each core")  # fmt: skip
+    run.add_argument("--engine", choices=("auto", "loop", "batched"), default="auto",
+                     help="the loop around SciPy, or compiled JAX programs; auto, the default, "
+                     "picks by the amount of work")  # fmt: skip
     run.add_argument("--seed", type=int, metavar="S", help="instead of the study's own")
     run.add_argument("--scenario", type=int, action="append", metavar="K",
                      help="only this scenario, by number; may be given again")  # fmt: skip
@@ -123,6 +126,7 @@ def _run(options: argparse.Namespace) -> int:
         out=options.out,
         replicates=options.replicates,
         jobs=options.jobs,
+        engine=options.engine,
         size=options.block,
         seed=options.seed,
         scenarios=options.scenario,
@@ -215,9 +219,9 @@ def _folder(options: argparse.Namespace) -> Path:
 def _command(options: argparse.Namespace) -> str:
     """Write the command that runs this again."""
     words = ["simstudy", "run", str(options.study)]
-    for name in ("replicates", "seed", "out"):
+    for name in ("replicates", "engine", "seed", "out"):
         value = getattr(options, name)
-        if value is not None:
+        if value not in (None, "auto"):
             words += [f"--{name}", str(value)]
     for index in options.scenario or ():
         words += ["--scenario", str(index)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -170,25 +171,22 @@ class MaximumLikelihood:
         messages = [""] * len(draws.data)
         fits: dict[int, Fitted] = {}
         sourced: dict[int, dict[Source, Any]] = {}
+        every = range(len(self.methods))
         for b, data in enumerate(draws.data):
             began = time.perf_counter()
             try:
                 fitted, messages[b] = self._fitted(draws, b, data, block)
                 if fitted is not None:
-                    fits[b] = fitted
-                    sourced[b], trouble = self._sources(draws, b, fitted, block)
+                    fits[b], sourced[b] = fitted, {}
+                    trouble = gather(self, draws, b, fitted, sourced[b], block, every)
                     messages[b] = trouble or messages[b]
             except Exception as error:
                 if draws.strict:
                     raise
                 messages[b] = describe(error)
             block.audit["seconds"][b] = time.perf_counter() - began
-        for m, method in enumerate(self.methods):
-            if isinstance(method, Wald):
-                self._together(draws, m, method, fits, sourced, block)
-        block.status[~draws.asked] = Status.not_asked
-        block.audit["message"] = np.array(messages, dtype=np.str_)  # type: ignore[index]
-        return block
+        together(self, draws, fits, sourced, block, every)
+        return finished(block, draws, messages)
 
     def _fitted(
         self, draws: Draws, b: int, data: Data | Exception, block: Block
@@ -205,50 +203,70 @@ class MaximumLikelihood:
         if fit.status != Status.ok:
             return None, fit.message
         block.estimate[b] = fit.theta
-        replicate = draws.replicates[b]
-        stream = lambda purpose: draws.stream(replicate, purpose)  # noqa: E731
-        return Fitted(target, fit, draws.level, stream), "" if fit.success else fit.message
+        return fitted_of(draws, b, target, fit), "" if fit.success else fit.message
 
-    def _sources(
-        self, draws: Draws, b: int, fitted: Fitted, block: Block
-    ) -> tuple[dict[Source, Any], str]:
-        """Compute the sources of one fit; let the methods that need its data answer at once."""
-        found: dict[Source, Any] = {}
-        trouble = ""
-        for m, method in enumerate(self.methods):
-            if not draws.asked[b, m]:
-                continue
-            began = time.perf_counter()
-            try:
-                for source in method.sources:
-                    if source not in found:
-                        found[source] = source(fitted)
-                        _plain(block.audit, b, found[source])
-                if not isinstance(method, Wald):
-                    given = (found[source] for source in method.sources)
-                    inference = method(fitted, *given)
-                    _write(block, np.array([b]), m, inference)
-                    block.audit["failed_refits"][b] += getattr(inference, "failed", 0)
-            except Exception as error:
-                if draws.strict:
-                    raise
-                block.status[b, m] = Status.method_error
-                trouble = f"{method.name}: {describe(error)}"
-            block.seconds[b, m] = time.perf_counter() - began
-        return found, trouble
 
-    def _together(
-        self, draws: Draws, m: int, method: Wald, fits: Mapping[int, Fitted],
-        sourced: Mapping[int, Mapping[Source, Any]], block: Block,
-    ) -> None:  # fmt: skip
-        """Let a method of arrays answer for all fits of the block at once."""
+def fitted_of(draws: Draws, b: int, target: Objective, fit: Fit) -> Fitted:
+    """Bind a fit to the level and the streams of its replicate."""
+    return Fitted(target, fit, draws.level, functools.partial(draws.stream, draws.replicates[b]))
+
+
+def gather(
+    estimator: MaximumLikelihood,
+    draws: Draws,
+    b: int,
+    fitted: Fitted,
+    found: dict[Source, Any],
+    block: Block,
+    chosen: Iterable[int],
+) -> str:
+    """Compute the sources of one fit that are not yet found; let methods other than Wald answer.
+
+    Returns the last trouble in words; a method that raised has its status.
+    """
+    trouble = ""
+    for m in chosen:
+        if not draws.asked[b, m]:
+            continue
+        method, began = estimator.methods[m], time.perf_counter()
+        try:
+            for source in method.sources:
+                if source not in found:
+                    found[source] = source(fitted)
+                    _plain(block.audit, b, found[source])
+            if not isinstance(method, Wald):
+                inference = method(fitted, *(found[source] for source in method.sources))
+                write(block, np.array([b]), m, inference)
+                block.audit["failed_refits"][b] += inference.failed
+        except Exception as error:
+            if draws.strict:
+                raise
+            block.status[b, m] = Status.method_error
+            trouble = f"{method.name}: {describe(error)}"
+        block.seconds[b, m] += time.perf_counter() - began
+    return trouble
+
+
+def together(
+    estimator: MaximumLikelihood,
+    draws: Draws,
+    fits: Mapping[int, Fitted],
+    sourced: Mapping[int, Mapping[Source, Any]],
+    block: Block,
+    chosen: Iterable[int],
+) -> None:
+    """Let the methods of arrays answer for all fits of the block at once."""
+    for m in chosen:
+        method = estimator.methods[m]
+        if not isinstance(method, Wald):
+            continue
         rows = [
             b
             for b in fits
-            if draws.asked[b, m] and all(source in sourced.get(b, {}) for source in method.sources)
+            if draws.asked[b, m] and all(source in sourced[b] for source in method.sources)
         ]
         if not rows:
-            return
+            continue
         began = time.perf_counter()
         place = Place(
             np.stack([fits[b].fit.theta for b in rows]),
@@ -257,9 +275,18 @@ class MaximumLikelihood:
             np.stack([fits[b].fit.hessian for b in rows]),
         )
         given = tuple(np.stack([sourced[b][s] for b in rows]) for s in method.sources)
-        inference = method.answer(place, given, draws.level, self.model.supports)
-        _write(block, np.array(rows), m, inference)
+        inference = method.answer(place, given, draws.level, estimator.model.supports)
+        write(block, np.array(rows), m, inference)
         block.seconds[rows, m] += (time.perf_counter() - began) / len(rows)
+
+
+def finished(block: Block, draws: Draws, messages: Sequence[str]) -> Block:
+    """Mark what was not asked and add the messages."""
+    block.status[~draws.asked] = Status.not_asked
+    for values in (block.se, block.lower, block.upper):
+        values[~draws.asked] = np.nan
+    audit = dict(block.audit) | {"message": np.array(messages, dtype=np.str_)}
+    return replace(block, audit=audit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +346,7 @@ class FunctionEstimator:
                 block.status[b] = block.audit["status"][b] = Status.fit_error
                 messages[b] = describe(error)
             block.audit["seconds"][b] = time.perf_counter() - began
-        block.status[~draws.asked] = Status.not_asked
-        block.audit["message"] = np.array(messages, dtype=np.str_)  # type: ignore[index]
-        return block
+        return finished(block, draws, messages)
 
     def _one(self, block: Block, b: int, data: Data, level: float) -> None:
         """Write down the answer for one data set."""
@@ -341,7 +366,7 @@ class FunctionEstimator:
         block.estimate[b] = theta
         blank = np.full_like(se, np.nan)
         se, lower, upper = (se, *ends) if good else (blank, blank, blank)
-        _write(block, np.array([b]), 0, Inference(se, lower, upper, np.array(status)))
+        write(block, np.array([b]), 0, Inference(se, lower, upper, np.array(status)))
 
 
 def describe(error: BaseException) -> str:
@@ -352,7 +377,7 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}{where}"
 
 
-def _write(block: Block, rows: Array, m: int, inference: Inference) -> None:
+def write(block: Block, rows: Array, m: int, inference: Inference) -> None:
     """Put a method's answers into its rows."""
     block.se[rows, m] = inference.se
     block.lower[rows, m] = inference.lower

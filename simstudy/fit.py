@@ -319,11 +319,31 @@ def _downhill(gradient: Array, hessian: Array) -> tuple[Array, float]:
 
 
 def _scaled_eigen(hessian: Array) -> tuple[Array, Array, Array]:
-    """Return the scale that gives a Hessian unit diagonal, and eigenvalues and vectors then."""
+    """Return the scale that gives a Hessian `(p, p)` unit diagonal, eigenvalues and vectors."""
     diagonal = np.abs(np.diagonal(hessian))
     scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     values, vectors = np.linalg.eigh(hessian * scale[:, None] * scale)
     return scale, values, vectors
+
+
+def conditioning(hessian: Array) -> tuple[Array, Array]:
+    """Smallest eigenvalue and condition number `(...)` of Hessians `(..., p, p)` of unit diagonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.fit import conditioning
+    >>> [float(value) for value in conditioning(np.diag([1e-8, 1.0, 1e8]))]
+    [1.0, 1.0]
+    """
+    finite = np.isfinite(hessian).all(axis=(-1, -2))
+    safe = np.where(finite[..., None, None], hessian, np.eye(hessian.shape[-1]))
+    diagonal = np.abs(np.diagonal(safe, axis1=-2, axis2=-1))
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values = np.linalg.eigvalsh(safe * scale[..., :, None] * scale[..., None, :])
+    size = np.abs(values)
+    condition = size.max(axis=-1) / np.maximum(size.min(axis=-1), 1e-300)
+    return np.where(finite, values[..., 0], np.nan), np.where(finite, condition, np.nan)
 
 
 def _derivatives(
@@ -386,19 +406,15 @@ def _fit(
     supports = target.model.supports
     theta = from_working(point.working, supports)
     first = slopes(theta, supports)[0]
-    smallest = condition = np.nan
-    if np.isfinite(point.hessian).all():
-        values = _scaled_eigen(point.hessian)[1]
-        size = np.abs(values)
-        smallest, condition = float(values[0]), float(size.max() / max(size.min(), 1e-300))
+    smallest, condition = conditioning(point.hessian)
     return Fit(
         theta=theta,
         loglik=-point.value,
         gradient=point.gradient / first,
         hessian=natural_hessian(point.gradient, point.hessian, theta, supports),
         edm=point.edm,
-        smallest=smallest,
-        condition=condition,
+        smallest=float(smallest),
+        condition=float(condition),
         status=status,
         success=success,
         iterations=iterations,

@@ -33,7 +33,7 @@ from simstudy.montecarlo import (
     floats,
     jackknife,
     left_out,
-    left_out_sd,
+    left_out_variance,
     measure,
     present,
     quantile,
@@ -41,6 +41,7 @@ from simstudy.montecarlo import (
     ratio,
     rescaled,
     share,
+    tally,
     total,
     widened,
 )
@@ -136,8 +137,12 @@ def empse(estimate: Vector, *, mcse: str = "robust") -> Measure:
     unit, t = rescaled(estimate)
     n, _, deviation = centered(t)
     squares = deviation**2
-    s = np.sqrt(total(squares) / (n - 1))
-    error = s / np.sqrt(2 * (n - 1)) if _morris(mcse) else jackknife(s, left_out_sd(squares, n))
+    sums = total(squares)
+    s = np.sqrt(sums / (n - 1))
+    if _morris(mcse):
+        error = s / np.sqrt(2 * (n - 1))
+    else:
+        error = jackknife(s, np.sqrt(left_out_variance(squares, sums, n)), n)
     return measure(unit * s, unit * error, n)
 
 
@@ -191,14 +196,16 @@ def relprec(estimate: Vector, reference_estimate: Vector, *, mcse: str = "robust
     _, t, reference = rescaled(*complete(estimate, reference_estimate))
     n, _, x = centered(t)
     _, _, y = centered(reference)
-    xx, yy = total(x * x), total(y * y)
-    r = ratio(yy, xx)
+    xx, yy = x * x, y * y
+    sxx, syy = total(xx), total(yy)
+    r = ratio(syy, sxx)
     if _morris(mcse):
         # rounding can leave -1e-16 where the two are proportional
-        unexplained = np.maximum(1 - ratio(total(x * y) ** 2, xx * yy), 0)
+        unexplained = np.maximum(1 - ratio(total(x * y) ** 2, sxx * syy), 0)
         error = 2 * r * np.sqrt(unexplained / (n - 1))
     else:
-        error = jackknife(r, ratio(left_out(y * y, n), left_out(x * x, n)))
+        without = left_out_variance(yy, syy, n) / left_out_variance(xx, sxx, n)
+        error = jackknife(r, without, n)
     return measure(100 * (r - 1), 100 * error, n)
 
 
@@ -249,7 +256,7 @@ def relerror(estimate: Vector, se: Vector, *, mcse: str = "robust") -> Measure:
         found = average(s**2)
         error = root * np.sqrt((found.mcse / found.value) ** 2 / 4 + 1 / (2 * (n - 1)))
     else:
-        error = jackknife(root, without)
+        error = jackknife(root, without, n)
     return measure(100 * (root - 1), 100 * error, n)
 
 
@@ -277,12 +284,14 @@ def relvar_rmse(estimate: Vector, se: Vector) -> Measure:
     _, t, s = rescaled(*complete(estimate, se))
     n, _, x = centered(t)
     _, center, y = centered(s**2)
-    variance = total(x * x) / (n - 1)
-    value = ratio(np.hypot(center - variance, np.sqrt(total(y * y) / (n - 1))), variance)
-    variances = left_out_sd(x * x, n) ** 2
-    centers = center[..., None] - y / (n[..., None] - 1)
-    without = ratio(np.hypot(centers - variances, left_out_sd(y * y, n)), variances)
-    return measure(value, jackknife(value, without), n)
+    xx, yy = x * x, y * y
+    sxx, syy = total(xx), total(yy)
+    variance = sxx / (n - 1)
+    value = ratio(np.sqrt((center - variance) ** 2 + syy / (n - 1)), variance)
+    variances = left_out_variance(xx, sxx, n)
+    errors = center[..., None] - y / (n[..., None] - 1) - variances
+    without = np.sqrt(errors**2 + left_out_variance(yy, syy, n)) / variances
+    return measure(value, jackknife(value, without, n), n)
 
 
 @quiet
@@ -309,9 +318,12 @@ def corr(estimate: Vector, se: Vector) -> Measure:
     (_, t), (_, s) = rescaled(t), rescaled(s)
     n, _, x = centered(t)
     _, _, y = centered(s)
-    value = ratio(total(x * y), np.sqrt(total(x * x)) * np.sqrt(total(y * y)))
-    scale = left_out_sd(x * x, n) * left_out_sd(y * y, n) * (n[..., None] - 2)
-    return measure(value, jackknife(value, ratio(left_out(x * y, n), scale)), n)
+    xx, yy, xy = x * x, y * y, x * y
+    sxx, syy, sxy = total(xx), total(yy), total(xy)
+    value = ratio(sxy, np.sqrt(sxx * syy))
+    scale = np.sqrt(left_out_variance(xx, sxx, n) * left_out_variance(yy, syy, n))
+    without = left_out(xy, sxy, n) / (n[..., None] - 2) / scale
+    return measure(value, jackknife(value, without, n), n)
 
 
 @quiet
@@ -412,7 +424,7 @@ def becover(lower: Vector, upper: Vector, estimate: Vector, *, mcse: str = "robu
     if _morris(mcse):
         return found
     n, p = np.asarray(found.n), np.asarray(found.value)
-    slope = (covered(step).sum(-1) - covered(-step).sum(-1)) / n / (2 * step) * unit
+    slope = (tally(covered(step)) - tally(covered(-step))) / n / (2 * step) * unit
     moved = np.nan_to_num(slope)[..., None] * np.nan_to_num(deviation) / m[..., None]
     influence = np.where(usable, (hits - p[..., None]) / n[..., None], 0) + moved
     extra = np.maximum(total(influence**2) - np.square(found.mcse), 0)
@@ -582,10 +594,11 @@ def se_ratio(estimate: Vector, se: Vector) -> tuple[Array, Array, Array]:
     """Return n, modelse/empse over the complete replicates, and the same without each replicate."""
     _, t, s = rescaled(*complete(estimate, se))
     n, _, x = centered(t)
-    v = s**2
-    value = np.sqrt(ratio(total(v) / n, total(x * x) / (n - 1)))
-    modelse_without = np.sqrt((total(v)[..., None] - v) / (n[..., None] - 1))
-    return n, value, ratio(modelse_without, left_out_sd(x * x, n))
+    v, b = s**2, x * x
+    sv, sb = total(v), total(b)
+    value = np.sqrt(ratio(sv / n, sb / (n - 1)))
+    mean_without = (sv[..., None] - v) / (n[..., None] - 1)
+    return n, value, np.sqrt(mean_without / left_out_variance(b, sb, n))
 
 
 def _root_mean_square(x: Vector) -> Measure:

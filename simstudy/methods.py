@@ -235,18 +235,22 @@ class Refits:
 
     def __call__(self, fitted: Fitted) -> Array:
         """Return the estimates, `(count, p)`, nan in the rows of failed refits."""
-        target, rng = fitted.target, fitted.stream(f"bootstrap {self.count}")
-        n = observations(target.data)
-        thetas = np.full((self.count, len(fitted.fit.theta)), np.nan)
-        for b, counts in enumerate(rng.multinomial(n, np.full(n, 1 / n), size=self.count)):
-            again = replace(target, data=take(target.data, np.repeat(np.arange(n), counts)))
-            try:
-                fit = maximize(again, fitted.fit.theta, optimizer=None)
-            except (ValueError, ArithmeticError, np.linalg.LinAlgError):
-                continue
-            if fit.status == Status.ok:
-                thetas[b] = fit.theta
-        return thetas
+        return np.stack([self.refit(fitted, rows) for rows in self.resamples(fitted)])
+
+    def resamples(self, fitted: Fitted) -> Array:
+        """Draw which observations each resample consists of, `(count, n)`, each row in order."""
+        rng, n = fitted.stream(f"bootstrap {self.count}"), observations(fitted.target.data)
+        return np.sort(rng.integers(n, size=(self.count, n)), axis=1)
+
+    def refit(self, fitted: Fitted, rows: Array) -> Array:
+        """Fit one resample, `(n,)`, from the estimate; nan where that fails."""
+        again = replace(fitted.target, data=take(fitted.target.data, rows))
+        theta = fitted.fit.theta
+        try:
+            fit = maximize(again, theta, optimizer=None)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+            return np.full_like(theta, np.nan)
+        return fit.theta if fit.status == Status.ok else np.full_like(theta, np.nan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ Vector: TypeAlias = npt.ArrayLike
 
 Z = 1.959963984540054  # normal quantile of .975: Monte Carlo intervals are 95 % intervals
 
+# fourth powers of numbers below it stay below 2^1023; those of deviations from numbers above its
+# inverse, which are 2^-53 as large or zero, stay above 2^-1022
+_LARGE = 2.0**200
+
 # 0/0 where a measure is undefined, and squares of 1e300, give the nan and the inf that are meant
 quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
@@ -94,8 +98,8 @@ def share(hits: npt.ArrayLike, usable: npt.ArrayLike = True) -> Measure:
     Measure(value=1.0, mcse=0.0, n=4, lower=0.510..., upper=1.0)
     """
     usable, hits = np.broadcast_arrays(usable, hits)
-    n = usable.sum(-1)
-    p = (hits & usable).sum(-1) / n
+    n = tally(usable)
+    p = tally(hits & usable) / n
     center = p + Z**2 / (2 * n)
     half = Z * np.sqrt(p * (1 - p) / n + (Z / (2 * n)) ** 2)
     lower = np.where(p == 0, 0.0, (center - half) / (1 + Z**2 / n))
@@ -133,8 +137,8 @@ def quantile(values: Vector, q: float) -> Measure:
     ordered = np.sort(np.asarray(values, dtype=float), axis=-1)  # nan last
     n = count(ordered)
     middle, reach = q * (n - 1), Z * np.sqrt(n * q * (1 - q))
-    lower, upper = (_order_statistic(ordered, n, at) for at in (middle - reach, middle + reach))
-    value = _order_statistic(ordered, n, middle)
+    at = np.stack([middle - reach, middle, middle + reach], axis=-1)
+    lower, value, upper = np.moveaxis(_order_statistics(ordered, n, at), -1, 0)
     return measure(value, (upper - lower) / (2 * Z), n, lower, upper)
 
 
@@ -166,46 +170,60 @@ def measure(
 
 def floats(*columns: Vector) -> tuple[Array, ...]:
     """Return the columns as arrays of floats of one shape."""
-    return np.broadcast_arrays(*(np.asarray(column, dtype=float) for column in columns))
+    arrays = tuple(np.asarray(column, dtype=float) for column in columns)
+    if all(array.shape == arrays[0].shape for array in arrays):
+        return arrays
+    return np.broadcast_arrays(*arrays)
 
 
 def present(*columns: Array) -> Array:
     """Return where no column is missing."""
     missing = np.isnan(columns[0])
     for column in columns[1:]:
-        missing = missing | np.isnan(column)
-    return np.asarray(~missing)
+        missing |= np.isnan(column)
+    return np.logical_not(missing)
 
 
 def complete(*columns: Vector) -> tuple[Array, ...]:
     """Make each column missing where any of them is."""
     arrays = floats(*columns)
     keep = present(*arrays)
-    return arrays if keep.all() else tuple(np.where(keep, array, np.nan) for array in arrays)
+    return arrays if keep.all() else tuple(_filled(array, ~keep, np.nan) for array in arrays)
+
+
+def tally(hits: Array) -> Array:
+    """Count the hits of each row, as bits: NumPy would make an integer of each to sum them."""
+    return np.asarray(np.bitwise_count(np.packbits(hits, axis=-1)).sum(-1, dtype=np.int64))
 
 
 def count(x: Array) -> Array:
     """Count the entries of each row that are not missing."""
     missing = np.isnan(x)
     if missing.any():
-        return np.asarray(x.shape[-1] - missing.sum(-1))
+        return np.asarray(x.shape[-1] - tally(missing))
     return np.full(x.shape[:-1], x.shape[-1])
 
 
 def total(x: Array) -> Array:
     """Sum each row over the entries that are not missing."""
-    sums = np.asarray(x.sum(-1))
+    sums = np.asarray(np.add.reduce(x, axis=-1))
     if np.isnan(sums).any():
-        sums = np.asarray(np.where(np.isnan(x), 0.0, x).sum(-1))
+        sums = np.asarray(np.add.reduce(_filled(x, np.isnan(x), 0.0), axis=-1))
     return sums
 
 
 def centered(x: Array) -> tuple[Array, Array, Array]:
     """Return the count, the mean and the deviations of each row."""
     n = count(x)
-    # within its extremes, the mean of equal numbers is that number, and their deviations are zero
-    center = np.clip(total(x) / n, *_extremes(x))
-    return n, center, x - center[..., None]
+    center = np.asarray(total(x) / n)
+    deviation = x - center[..., None]
+    # the mean of equal numbers is that number, but its sum is rounded: nothing else must decide
+    # whether estimates vary
+    if not (np.abs(deviation[..., :1]) > 1e-12 * np.abs(center[..., None])).all():
+        low, high = _extremes(x)
+        center = np.minimum(np.maximum(center, low), high)
+        deviation = x - center[..., None]
+    return n, center, deviation
 
 
 def rescaled(*columns: Vector) -> tuple[Array, ...]:
@@ -218,12 +236,11 @@ def rescaled(*columns: Vector) -> tuple[Array, ...]:
     for array in arrays:
         low, high = _extremes(array)
         size = np.fmax(size, np.fmax(-low, high))
+    if not ((size >= _LARGE) | ((size < 1 / _LARGE) & (size > 0))).any():
+        return (np.ones(()), *arrays)
     exponent = np.frexp(size)[1]
-    # 2^200: fourth powers stay below 2^1023, those of deviations 2^-53 as large above 2^-1022
-    exponent = np.where(np.abs(exponent) > 200, np.clip(exponent, -1021, 1023), 0)
-    unit = np.ldexp(1.0, exponent)
-    if not exponent.any():
-        return (unit, *arrays)
+    extreme = (size >= _LARGE) | (size < 1 / _LARGE)
+    unit = np.ldexp(1.0, np.where(extreme, np.clip(exponent, -1021, 1023), 0))
     return (unit, *(array / unit[..., None] for array in arrays))
 
 
@@ -232,48 +249,54 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return np.asarray(np.where(denominator == 0, np.nan, numerator / denominator))
 
 
-def left_out(products: Array, n: Array) -> Array:
+def left_out(products: Array, sums: Array, n: Array) -> Array:
     """Return the sum of n products of deviations as it is without entry i, for every i.
 
     Leaving out entry i moves the means too: the sum falls by n/(n - 1) times product i.
     """
-    return np.asarray(total(products)[..., None] - (n / (n - 1))[..., None] * products)
+    return np.asarray(sums[..., None] - (n / (n - 1))[..., None] * products)
 
 
-def left_out_sd(squares: Array, n: Array) -> Array:
-    """Return the standard deviation without entry i, for every i, from the squared deviations."""
-    # a sum of squares: where nothing is left of it, rounding leaves -1e-16
-    rest = np.maximum(left_out(squares, n), 0)
-    return np.asarray(np.sqrt(rest / (n[..., None] - 2)))
+def left_out_variance(squares: Array, sums: Array, n: Array) -> Array:
+    """Return the variance without entry i, for every i, from the squared deviations."""
+    rest = left_out(squares, sums, n)
+    # what rounding leaves of nothing, where the other entries are all equal
+    nothing = rest < 1e-13 * sums[..., None]
+    if nothing.any():
+        rest = _filled(rest, nothing, 0.0)
+    return np.asarray(rest / (n[..., None] - 2))
 
 
-def jackknife(value: Array, without: Array) -> Array:
-    """Return the jackknife standard error of a value from the values without entry i.
+def jackknife(value: Array, without: Array, n: Array) -> Array:
+    """Return the jackknife standard error of a value from the n values without entry i.
 
     The spread is taken around the value itself; Efron & Tibshirani (1993), eq. 11.5, take it around
-    the mean of the others, which is smaller by O(1/n).
+    the mean of the others, which is smaller by O(1/n). It is nan when one of the n is.
     """
-    n = count(without)
-    return np.asarray(np.sqrt((n - 1) / n * total((without - value[..., None]) ** 2)))
+    error = np.sqrt((n - 1) / n * total((without - value[..., None]) ** 2))
+    return np.asarray(np.where(count(without) == n, error, np.nan))
+
+
+def _filled(x: Array, where: Array, value: float) -> Array:
+    """Return a copy with a value in some places; twice as fast as `numpy.where`."""
+    filled = x.copy()
+    np.copyto(filled, value, where=where)
+    return filled
 
 
 def _extremes(x: Array) -> tuple[Array, Array]:
     """Return the smallest and the largest entry of each row, the missing aside."""
-    low, high = x.min(-1, initial=np.inf), x.max(-1, initial=-np.inf)
-    if np.isnan(low).any():
-        low = np.fmin.reduce(x, axis=-1, initial=np.inf)
-        high = np.fmax.reduce(x, axis=-1, initial=-np.inf)
-    return np.asarray(low), np.asarray(high)
+    low = np.fmin.reduce(x, axis=-1, initial=np.inf)
+    return np.asarray(low), np.asarray(np.fmax.reduce(x, axis=-1, initial=-np.inf))
 
 
-def _order_statistic(ordered: Array, n: Array, at: Array) -> Array:
-    """Interpolate between the order statistics around position `at` (from 0); nan outside."""
+def _order_statistics(ordered: Array, n: Array, at: Array) -> Array:
+    """Interpolate between order statistics around the positions `at` (from 0); nan outside."""
     if not ordered.shape[-1]:
-        return np.full(n.shape, np.nan)
-    inside = (at >= 0) & (at <= n - 1)
+        return np.full(at.shape, np.nan)
+    last = n[..., None] - 1
+    inside = (at >= 0) & (at <= last)
     below = np.where(inside, np.floor(at), 0).astype(int)
-    above = np.minimum(below + 1, np.maximum(n - 1, 0))
-    low, high = (
-        np.take_along_axis(ordered, index[..., None], -1)[..., 0] for index in (below, above)
-    )
+    low = np.take_along_axis(ordered, below, -1)
+    high = np.take_along_axis(ordered, np.minimum(below + 1, np.maximum(last, 0)), -1)
     return np.asarray(np.where(inside, low + (at - below) * (high - low), np.nan))

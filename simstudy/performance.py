@@ -21,7 +21,7 @@ Measures: TypeAlias = Sequence[str] | Mapping[str, Callable[..., Measure]]
 RESULTS = ("measure", "value", "mcse", "lower", "upper", "n")
 """The columns of a performance frame after those that name the group and the method."""
 
-_AT_ONCE = 1 << 15  # numbers of a column handled together: what a cache holds
+_AT_ONCE = 1 << 16  # numbers of a column handled together: what a cache holds
 
 
 def summarize(
@@ -101,11 +101,7 @@ def summarize(
     offered = {*columns, *settings, *(f"{role}_{name}" for role in pairs for name in columns)}
     chosen = _choose(measures, MORRIS if mcse == "morris" else MEASURES, offered)
     needed = {name for _, names in chosen.values() for name in names} | {"truth_mcse"}
-    given = {
-        name: _gather(name, columns, pairs, cells.rows)
-        for name in needed & offered
-        if name not in settings
-    }
+    given = _gather(needed & offered - settings.keys(), columns, pairs, cells.rows)
     if isinstance(null, Mapping) and "null" in needed:
         given["null"] = _null_by_row(null, cells)
     return _frame(_evaluate(chosen, given, settings, cells), list(chosen), cells)
@@ -248,14 +244,18 @@ def _answers(table: pd.DataFrame) -> dict[str, Array]:
 
 
 def _gather(
-    name: str, columns: Mapping[str, Array], pairs: Mapping[str, Array], rows: Any
-) -> Array:
-    """Return a column in the order of the cells, the paired method's where the name says so."""
-    role, _, column = name.partition("_")
-    if role not in pairs:
-        return columns[name] if rows is None else columns[name][rows]
-    own = _gather(column, columns, {}, rows)
-    return np.where(pairs[role] < 0, np.nan, own[pairs[role]])
+    names: set[str], columns: Mapping[str, Array], pairs: Mapping[str, Array], rows: Array | None
+) -> dict[str, Array]:
+    """Return columns in the order of the cells, a paired method's where the name says so."""
+    paired = {name: name.partition("_") for name in names if name not in columns}
+    own = {column for _, _, column in paired.values()} | (names & columns.keys())
+    given = {name: columns[name] if rows is None else columns[name][rows] for name in own}
+    for name, (role, _, column) in paired.items():
+        given[name] = given[column][pairs[role]]
+        alone = pairs[role] < 0
+        if alone.any():
+            given[name] = np.where(alone, np.nan, given[name])
+    return given
 
 
 def _null_by_row(null: Mapping[str, float], cells: Cells) -> Array:

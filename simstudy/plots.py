@@ -174,11 +174,11 @@ def model_se_against_empirical_se(performance: pd.DataFrame) -> Figure:
     styles = [(CYCLE[k % 7], MARKERS[k % 7]) for k in range(len(names))]
     legend = [(name, *style) for name, style in zip(names.values(), styles, strict=True)]
     sheet = _sheet(
-        [("", len(heads))],
+        [("", len(heads), 1.35)],
         most=5,
         title="Model SE / empirical SE, against the empirical SE",
         legend=[*legend, ("within 10 %", BAND, "s")],
-        panel=(1.72, 1.35),
+        across=1.72,
     )
     for axes, method in zip(sheet.blocks[0], heads, strict=True):
         _title(axes, heads[method])
@@ -189,7 +189,7 @@ def model_se_against_empirical_se(performance: pd.DataFrame) -> Figure:
         axes.axhline(1, color=INK, linewidth=0.7)
         own = rows[rows["method"] == method]
         for facet, (color, marker) in zip(names, styles, strict=True):
-            points = own[(own["estimator"] == facet[0]) & (own["parameter"] == facet[1])]
+            points = _of(own, facet)
             x = points["empse"]
             ends = points[["low", "high"]].clip(low * 0.94, high * 1.06)
             axes.vlines(x, ends["low"], ends["high"], color=color, linewidth=0.9)
@@ -229,34 +229,34 @@ def nested_loop(
     scenarios, names, facets = _levels(rows["scenario"]), _levels(rows["method"]), _facets(rows)
     factors, labels = _factors(scenarios), _unique(names, 34)
     right = 0.55 + _inches(labels.values())
-    below = 0.2 + 0.3 * max(len(factors), 1)
+    below, tall = 0.2 + 0.3 * max(len(factors), 1), max(1.9, 0.135 * len(names) + 0.3)
     sheet = _sheet(
-        [(name, 1) for name in facets.values()],
+        [(name, 1, tall) for name in facets.values()],
         most=1,
         title=f"{measure} over all scenarios",
-        panel=(10.25 - right, max(1.9, 0.135 * len(names) + 0.3)),
+        across=10.25 - right,
         right=right,
         bottom=below,
         gap=below,
     )
     for (axes,), facet in zip(sheet.blocks, facets, strict=True):
-        own = rows[(rows["estimator"] == facet[0]) & (rows["parameter"] == facet[1])]
+        own = _of(rows, facet)
         axes.set(xlim=(0, len(scenarios)), xticks=[])
         if reference is not None:
             axes.axhline(reference, color=INK, linewidth=0.7)
-        for k, method in enumerate(names):
-            values = own[own["method"] == method].set_index("scenario")["value"]
+        for method, values in own.set_index("scenario").groupby("method", sort=False)["value"]:
+            k = names.index(str(method))
             axes.stairs(
                 values.reindex(scenarios).to_numpy(float),
                 color=CYCLE[k % 7],
                 linestyle=DASHES[k // 7 % 3],
                 linewidth=1.2,
                 baseline=None,
-                label=labels[method],
+                label=labels[str(method)],
             )
         axes.grid(axis="y", color=GRID, linewidth=0.5)
         _legend(axes, 1, (1.01, 1.03), handlelength=2.4, labelspacing=0.25)
-        _draw_factors(axes, factors, len(scenarios), sheet.panel[1])
+        _draw_factors(axes, factors, len(scenarios), tall)
     return _finished(sheet, "", measure)
 
 
@@ -287,12 +287,12 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
     rows = frame.sort_values("seconds", kind="stable")
     names = _unique(rows["method"].astype(str), 40)
     sheet = _sheet(
-        [("", 2)],
+        [("", 2, 0.165 * len(rows) + 0.08)],
         most=2,
         title=f"Cost, and coverage of {100 * level:g} % intervals",
         legend=[(f"coverage agrees with {level:g}", *STATES[0]), ("below", *STATES[1]),
                 ("above", *STATES[2])],
-        panel=(2.9, 0.165 * len(rows) + 0.08),
+        across=2.9,
         left=0.3 + _inches(names.values()),
         bottom=0.35,
     )  # fmt: skip
@@ -312,7 +312,7 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
         else:
             axes.set_xscale("log")
             axes.plot(seconds, range(len(rows)), "o", color=INK, markersize=4)
-    _name_rows(sheet, names.values())
+    _name_rows(sheet.blocks[0], sheet.columns, names.values())
     return _finished(sheet, "", "")
 
 
@@ -556,15 +556,15 @@ def swarm(table: pd.DataFrame) -> Figure:
     fits = table[np.isfinite(table["estimate"])].drop_duplicates([*CELL, "replicate"])
     labels, facets = _scenario_labels(_levels(table["scenario"]), 30), _facets(table)
     sheet = _sheet(
-        [("", len(facets))],
+        [("", len(facets), 0.36 * len(labels))],
         most=3,
         title="Estimates around the truth",
         legend=[("one replicate", BLUE, "o"), ("mean error", VERMILLION, "|")],
-        panel=(2.8, 0.36 * len(labels)),
+        across=2.8,
         left=0.3 + _inches(labels.values()),
     )
     for axes, facet in zip(sheet.blocks[0], facets, strict=True):
-        own = fits[(fits["estimator"] == facet[0]) & (fits["parameter"] == facet[1])]
+        own = _of(fits, facet)
         errors = (own["estimate"] - own["truth"]).groupby(own["scenario"].astype(object))
         low, high = errors.quantile(0.005).min(), errors.quantile(0.995).max()
         low, high = (low, high) if low < high else (-1.0, 1.0)
@@ -577,7 +577,7 @@ def swarm(table: pd.DataFrame) -> Figure:
                 x = error[_thin(error.size, 250)].clip(low, high)
                 _dots(axes, x, k + 0.42 * _dodge(x, (high - low) / 90))
                 axes.vlines(error.mean(), k - 0.4, k + 0.4, color=VERMILLION, linewidth=1.6)
-    _name_rows(sheet, labels.values())
+    _name_rows(sheet.blocks[0], sheet.columns, labels.values())
     return _finished(sheet, "estimate - truth", "")
 
 
@@ -615,7 +615,7 @@ def simultaneous_bands(n: int, points: npt.ArrayLike, level: float = 0.95) -> tu
     >>> from simstudy.plots import simultaneous_bands
     >>> lower, upper = simultaneous_bands(100, [0.25, 0.5, 0.75])
     >>> lower.round(2), upper.round(2)
-    (array([0.15, 0.38, 0.65]), array([0.35, 0.62, 0.85]))
+    (array([0.15, 0.39, 0.65]), array([0.35, 0.61, 0.85]))
     """
     at = np.asarray(points, float)
     if n < 1 or at.ndim != 1 or not (np.diff(at, prepend=0.0, append=1.0) > 0).all():
@@ -623,10 +623,56 @@ def simultaneous_bands(n: int, points: npt.ArrayLike, level: float = 0.95) -> tu
             f"came n = {n} and {at.size} points; n must be at least 1 and the points must "
             "increase inside (0, 1)"
         )
-    # beyond 2,000 values the tightened level hardly moves, and the recursion costs n times more
+    # beyond 2,000 values the bands move by less than 1 % of their width; the recursion would cost n
     miss = _pointwise_miss(min(n, 2000), tuple(at.tolist()), level)
     lower = np.asarray(binom.ppf(miss / 2, n, at), float) / n
     return lower, np.asarray(binom.isf(miss / 2, n, at), float) / n
+
+
+def scenario_names(scenarios: Sequence[str]) -> dict[str, str]:
+    """Name scenarios by the words of their keys in which they differ.
+
+    Parameters
+    ----------
+    scenarios : sequence of str
+        Keys, all different.
+
+    Returns
+    -------
+    dict of str to str
+        A name for every key; the key itself where the words do not tell scenarios apart.
+
+    Examples
+    --------
+    >>> from simstudy.plots import scenario_names
+    >>> list(scenario_names(["gamma n=20 rate=1", "gamma n=50 rate=1"]).values())
+    ['n=20', 'n=50']
+    """
+    words = [key.split() for key in scenarios]
+    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    short = [", ".join(w for w in own if w not in common) for own in words]
+    if len(set(short)) < len(short) or not all(short):
+        short = list(scenarios)
+    return dict(zip(scenarios, short, strict=True))
+
+
+def facet_names(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Name the pairs of estimator and parameter; the estimator only where there are several.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Any frame with the columns `estimator` and `parameter`.
+
+    Returns
+    -------
+    dict of (str, str) to str
+        A name for every pair, in order of appearance.
+    """
+    pairs = frame[["estimator", "parameter"]].drop_duplicates()
+    facets = [(str(estimator), str(parameter)) for estimator, parameter in pairs.to_numpy(object)]
+    alone = len({estimator for estimator, _ in facets}) == 1
+    return {(e, p): p if alone else f"{p} ({e})" for e, p in facets}
 
 
 def svg(figure: Figure, name: str) -> str:
@@ -667,17 +713,6 @@ def _levels(column: pd.Series[Any]) -> list[str]:
     return [str(value) for value in column.unique()]
 
 
-def _facets(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Name the pairs of estimator and parameter; the estimator only where there are several."""
-    pairs = frame[["estimator", "parameter"]].drop_duplicates()
-    facets = [
-        (str(estimator), str(parameter)) for estimator, parameter in pairs.itertuples(index=False)
-    ]
-    alone = len({estimator for estimator, _ in facets}) == 1
-    names = _unique([p if alone else f"{p} ({e})" for e, p in facets], 60)
-    return dict(zip(facets, names.values(), strict=True))
-
-
 def _measure(performance: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Take one measure of the performance frame, with its interval as `low` and `high`."""
     rows = performance[performance["measure"] == measure]
@@ -710,14 +745,21 @@ def _factors(scenarios: Sequence[str]) -> dict[str, list[str]]:
     return {name: values for name, values in levels.items() if len(set(values)) > 1}
 
 
+def _of(frame: pd.DataFrame, facet: tuple[str, str]) -> pd.DataFrame:
+    """Take the rows of one estimator and parameter."""
+    return frame[(frame["estimator"] == facet[0]) & (frame["parameter"] == facet[1])]
+
+
+def _facets(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Label the pairs of estimator and parameter."""
+    names = facet_names(frame)
+    return dict(zip(names, _unique(names.values(), 60).values(), strict=True))
+
+
 def _scenario_labels(scenarios: Sequence[str], width: int) -> dict[str, str]:
-    """Name scenarios by the words of their keys that differ."""
-    words = [key.split() for key in scenarios]
-    common = set.intersection(*map(set, words)) if len(words) > 1 else set()
-    short = [", ".join(w for w in own if w not in common) for own in words]
-    if len(set(short)) < len(short) or not all(short):
-        short = list(scenarios)
-    return dict(zip(scenarios, _unique(short, width).values(), strict=True))
+    """Label scenarios by the words of their keys that differ."""
+    names = scenario_names(scenarios)
+    return dict(zip(scenarios, _unique(names.values(), width).values(), strict=True))
 
 
 def _pivots(rows: pd.DataFrame) -> Floats:
@@ -771,49 +813,48 @@ def _inches(labels: Iterable[str]) -> float:
 
 
 class _Sheet(NamedTuple):
-    """A figure and its panels, block by block, row by row; the size of a panel in inches."""
+    """A figure and its panels, block by block, row by row."""
 
     figure: Figure
     blocks: list[list[Axes]]
     columns: int
-    panel: tuple[float, float]
 
 
 def _sheet(
-    blocks: Sequence[tuple[str, int]],
+    blocks: Sequence[tuple[str, int, float]],
     *,
     most: int,
     title: str,
-    panel: tuple[float, float],
+    across: float,
     legend: Sequence[tuple[str, str, str]] = (),
     left: float = 0.62,
     right: float = 0.15,
     bottom: float = 0.55,
     gap: float = 0.45,
 ) -> _Sheet:
-    """Lay out named blocks of equal panels, at most `most` in a row, all lengths in inches."""
+    """Lay out blocks (name, panels, their height), at most `most` in a row, lengths in inches."""
     from matplotlib.figure import Figure
 
-    columns = _columns(max(count for _, count in blocks), most)
-    wide = max(left + right + columns * panel[0] + (columns - 1) * GAP, 4.6)
+    columns = _columns(max(count for _, count, _ in blocks), most)
+    wide = max(left + right + columns * across + (columns - 1) * GAP, 4.6)
     entries = max(1, int((wide - 0.1) / (0.4 + _inches([text for text, *_ in legend]))))
-    top = 0.36 + 0.19 * math.ceil(len(legend) / entries) + 0.2
-    rows = sum(math.ceil(count / columns) for _, count in blocks)
-    tall = top + bottom + rows * (panel[1] + gap) - gap + 0.24 * sum(bool(n) for n, _ in blocks)
+    top = 0.56 + 0.19 * math.ceil(len(legend) / entries)
+    steps = [math.ceil(count / columns) * (height + gap) for _, count, height in blocks]
+    tall = top + sum(steps) - gap + bottom + 0.24 * sum(bool(name) for name, *_ in blocks)
     figure = Figure(figsize=(wide, tall), facecolor=PAPER)
-    sheet = _Sheet(figure, [], columns, panel)
+    sheet = _Sheet(figure, [], columns)
     y = tall - top
-    for name, count in blocks:
+    for (name, count, height), step in zip(blocks, steps, strict=True):
         if name:
             _write(figure, 0.1, y - 0.08, name, TEXT + 1.5)
             y -= 0.24
         sheet.blocks.append([])
         for k in range(count):
-            x = left + k % columns * (panel[0] + GAP)
-            below = y - k // columns * (panel[1] + gap) - panel[1]
-            box = (x / wide, below / tall, panel[0] / wide, panel[1] / tall)
+            x = left + k % columns * (across + GAP)
+            below = y - k // columns * (height + gap) - height
+            box = (x / wide, below / tall, across / wide, height / tall)
             sheet.blocks[-1].append(_plain(figure.add_axes(box)))
-        y -= math.ceil(count / columns) * (panel[1] + gap)
+        y -= step
     _write(figure, 0.1, tall - 0.17, _text(title, int((wide - 0.2) / 0.092)), TEXT + 2.5)
     if legend:
         handles = [_handle(*entry) for entry in legend]
@@ -846,16 +887,15 @@ def _finished(sheet: _Sheet, below: str, beside: str, ticks: int = 5) -> Figure:
     return sheet.figure
 
 
-def _name_rows(sheet: _Sheet, names: Iterable[str]) -> None:
+def _name_rows(block: list[Axes], columns: int, names: Iterable[str]) -> None:
     """Give every panel one line per name; the names stand left of the first panel of a row."""
     labels = list(names)
-    for block in sheet.blocks:
-        for axes in block:
-            lines = range(len(labels))
-            axes.hlines(lines, *axes.get_xlim(), color=GRID, linewidth=0.5, zorder=0)
-            axes.set_ylim(len(labels) - 0.5, -0.5)
-        for axes in block[:: sheet.columns]:
-            axes.set_yticks(lines, labels)
+    for axes in block:
+        lines = range(len(labels))
+        axes.hlines(lines, *axes.get_xlim(), color=GRID, linewidth=0.5, zorder=0)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+    for axes in block[::columns]:
+        axes.set_yticks(range(len(labels)), labels)
 
 
 def _write(figure: Figure, x: float, y: float, text: str, size: float, **style: Any) -> None:
@@ -911,11 +951,10 @@ def _number(axis: Axis, most: int) -> None:
     """Put plain numbers on an axis, few enough not to touch, unless its ticks are set."""
     from matplotlib.ticker import FixedLocator, MaxNLocator
 
+    axis.set_ticks([], minor=True)
     if isinstance(axis.get_major_locator(), FixedLocator):
         return
     low, high = sorted(axis.get_view_interval())
-    if axis.get_scale() == "log":
-        axis.set_ticks([], minor=True)
     if axis.get_scale() == "log" and high > 3 * low:
         ticks = _log_ticks(low, high, most)
     else:
@@ -940,17 +979,17 @@ def _panels(
     rows: pd.DataFrame, column: str, needs: list[str], **layout: Any
 ) -> tuple[_Sheet, list[_Panels]]:
     """Lay out a panel per method or scenario, a block per facet; pair panels with their rows."""
-    levels = _levels(rows[column])
-    heads = _unique(levels, 26) if column == "method" else _scenario_labels(levels, 26)
-    facets = _facets(rows)
-    blocks = [(name, len(heads)) for name in facets.values()]
-    sheet = _sheet(blocks, most=5, panel=(1.8, 1.4), **layout)
+    every, facets = _levels(rows[column]), _facets(rows)
+    heads = _unique(every, 26) if column == "method" else _scenario_labels(every, 26)
+    levels = [_levels(_of(rows, facet)[column]) for facet in facets]
+    blocks = [(name, len(own), 1.4) for name, own in zip(facets.values(), levels, strict=True)]
+    sheet = _sheet(blocks, most=5, across=1.8, **layout)
     answered = rows[~rows[needs].isna().any(axis=1)]
     groups = dict(list(answered.groupby(["estimator", "parameter", column], observed=True)))
     paired: list[_Panels] = []
-    for block, facet in zip(sheet.blocks, facets, strict=True):
+    for block, facet, own in zip(sheet.blocks, facets, levels, strict=True):
         paired.append([])
-        for axes, value in zip(block, heads, strict=True):
+        for axes, value in zip(block, own, strict=True):
             _title(axes, heads[value])
             paired[-1].append((axes, groups.get((*facet, value), answered.iloc[:0])))
     return sheet, paired
@@ -973,26 +1012,30 @@ def _lollipops(
     """Draw one row per method, one panel per scenario, one block per facet."""
     facets, names = _facets(rows), _unique(_levels(rows["method"]), 34)
     heads = _scenario_labels(_levels(rows["scenario"]), 24)
+    parts = [_of(rows, facet) for facet in facets]
     left, columns = 0.3 + _inches(names.values()), _columns(len(heads), 6)
     sheet = _sheet(
-        [(name, len(heads)) for name in facets.values()],
+        [
+            (name, part["scenario"].nunique(), 0.165 * part["method"].nunique() + 0.08)
+            for name, part in zip(facets.values(), parts, strict=True)
+        ],
         most=6,
         title=title,
         legend=[(text, *mark) for text, mark in zip(states, STATES, strict=True)],
-        panel=(min(2.6, (10.85 - left + GAP) / columns - GAP), 0.165 * len(names) + 0.08),
+        across=min(2.6, (10.85 - left + GAP) / columns - GAP),
         left=left,
     )
-    groups = dict(list(rows.groupby(list(CELL), sort=False)))
-    for block, facet in zip(sheet.blocks, facets, strict=True):
-        for axes, scenario in zip(block, heads, strict=True):
+    for block, part in zip(sheet.blocks, parts, strict=True):
+        methods = _levels(part["method"])
+        cells = part.groupby("scenario", sort=False)
+        for axes, (scenario, own) in zip(block, cells, strict=True):
             axes.set(xscale="log" if log else "linear", xlim=limits)
             axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
             axes.axvline(reference, color=INK, linewidth=0.7, zorder=1)
-            _title(axes, heads[scenario])
-            own = groups.get((*facet, scenario), rows.iloc[:0]).set_index("method")
-            ends = own.reindex(list(names))[["value", "low", "high", "state"]].to_numpy(float)
-            _draw_lollipops(axes, ends, reference)
-    _name_rows(sheet, names.values())
+            _title(axes, heads[str(scenario)])
+            ends = own.set_index("method").reindex(methods)[["value", "low", "high", "state"]]
+            _draw_lollipops(axes, ends.to_numpy(float), reference)
+        _name_rows(block, columns, [names[method] for method in methods])
     return _finished(sheet, axis, "")
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.estimators import Draws, MaximumLikelihood, describe
+from simstudy.estimators import Draws, Estimator, MaximumLikelihood, describe
 from simstudy.fit import Fit
 from simstudy.methods import Fitted, Wald, place_of
 from simstudy.records import Block, Status
-from simstudy.streams import stream
-from simstudy.study import Study, draw
+from simstudy.streams import renewable, stream
+from simstudy.study import Scenario, Study, draw
 
 
 def block(
@@ -39,20 +39,31 @@ def block(
         One block for each estimator, by its name. It depends on nothing but (study, scenario,
         replicate): not on the range.
     """
-    scenario, replicates = study.scenarios[index], range(first, last)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        data = [_draw(study, index, i, strict) for i in replicates]
-        streams = functools.partial(stream, study.seed, scenario.key)
         return {
-            estimator.name: estimator.answer(
-                Draws(
-                    replicates, data, study.asked(estimator, replicates), streams, study.level,
-                    strict,
-                )
-            )
-            for estimator in study.answering(scenario)
-        }  # fmt: skip
+            estimator.name: estimator.answer(draws)
+            for estimator, draws in draws_of(study, index, first, last, strict=strict)
+        }
+
+
+def draws_of(
+    study: Study, index: int, first: int, last: int, *, strict: bool = False
+) -> list[tuple[Estimator, Draws]]:
+    """Draw the data sets of a block once; return them with what is asked of each estimator."""
+    scenario, replicates = study.scenarios[index], range(first, last)
+    rng = renewable(study.seed, scenario.key, "data")
+    data = [_draw(scenario, rng(i), strict) for i in replicates]
+    streams = functools.partial(stream, study.seed, scenario.key)
+    return [
+        (
+            estimator,
+            Draws(
+                replicates, data, study.asked(estimator, replicates), streams, study.level, strict
+            ),
+        )
+        for estimator in study.answering(scenario)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +119,10 @@ def _spread(refits: Array) -> Array:
     return np.atleast_2d(np.cov(refits[np.isfinite(refits).all(axis=-1)], rowvar=False))
 
 
-def _draw(study: Study, index: int, replicate: int, strict: bool) -> Data | Exception:
+def _draw(scenario: Scenario, rng: np.random.Generator, strict: bool) -> Data | Exception:
     """Draw one data set, or return the exception in its place."""
     try:
-        return draw(study, study.scenarios[index], replicate)
+        return scenario.mechanism.draw(rng, **scenario.factors)
     except Exception as error:
         if strict:
             raise

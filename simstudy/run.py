@@ -22,13 +22,18 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array
+from simstudy.estimators import MaximumLikelihood
+from simstudy.methods import Refits
 from simstudy.records import Block, Status
 from simstudy.replicate import block
 from simstudy.store import Store
-from simstudy.study import Reference, Study, StudyError, load
+from simstudy.study import Reference, Scenario, Study, StudyError, draw, load
 
 SECONDS_PER_TASK = 2.0
 LARGEST_BLOCK = 500
+FILLS_A_PROGRAM = 1024
+WORTH_COMPILING = 3000
+ENGINES = ("auto", "loop", "batched")
 Answer = dict[str, dict[str, Array]]
 
 
@@ -67,6 +72,7 @@ def run(
     out: str | Path | None = None,
     replicates: int | None = None,
     jobs: int = -1,
+    engine: str = "auto",
     size: int | None = None,
     seed: int | None = None,
     scenarios: Sequence[int] | None = None,
@@ -87,6 +93,9 @@ def run(
         Instead of the study's own.
     jobs : int
         Worker processes; -1 is one for each core, 1 is no worker at all.
+    engine : {"auto", "loop", "batched"}
+        The loop around SciPy, or compiled JAX programs; auto goes on with the engine that a folder
+        was begun with, and otherwise picks by the number of fits and by what the models can do.
     size : int, optional
         Replicates per block; by default about two seconds' work. It changes no number.
     scenarios : sequence of int, optional
@@ -113,20 +122,21 @@ def run(
     jobs = _jobs(jobs)
     chosen = _chosen(study, scenarios)
     study.check()
-    pace = _first(study, chosen)
     store = Store(Path(out) if out is not None else Path("results") / study.name)
-    engine = {"engine": "loop", "engine_why": "the loop around SciPy", "jobs": jobs}
-    store.open(study, reference, {**engine, "command": command})
+    engine, why = _engine(engine, study, store)
+    pace = _first(study, chosen)
+    chose = {"engine": engine, "engine_why": why, "jobs": jobs}
+    store.open(study, reference, {**chose, "command": command})
     for path in store.check():
         print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
-    size = size or int(np.clip(SECONDS_PER_TASK / pace, 1, LARGEST_BLOCK))
+    size = size or _size(engine, study, pace, jobs)
     tasks = [task for task in store.pending(study, study.replicates, size) if task[0] in chosen]
     total = sum(last - first for _, first, last in tasks)
     progress = _Progress(total, quiet)
     computed = fits = 0
     interrupted = False
     origin = reference or _Value(_pickled(study))
-    call = functools.partial(work, origin, study.seed, study.replicates)
+    call = functools.partial(work, origin, study.seed, study.replicates, engine)
     with contextlib.ExitStack() as stack:
         stack.callback(progress.close)
         try:
@@ -147,12 +157,19 @@ def run(
 
 
 def work(
-    origin: Reference | _Value, seed: int, replicates: int, task: tuple[int, int, int]
+    origin: Reference | _Value,
+    seed: int,
+    replicates: int,
+    engine: str,
+    task: tuple[int, int, int],
 ) -> Answer:
     """Answer for one task, in a worker or at home: arrays by estimator."""
     study = replace(_study(origin), seed=seed, replicates=replicates)
-    index, first, last = task
-    return {name: answer.arrays() for name, answer in block(study, index, first, last).items()}
+    if engine == "batched":
+        from simstudy.batched import block as answers
+    else:
+        from simstudy.replicate import block as answers
+    return {name: answer.arrays() for name, answer in answers(study, *task).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +277,59 @@ def _first(study: Study, chosen: Sequence[int]) -> float:
                 else:
                     raise error
     return (time.perf_counter() - began) / len(chosen)
+
+
+def _engine(engine: str, study: Study, store: Store) -> tuple[str, str]:
+    """Choose the engine, and say why; the choice depends on nothing that is timed."""
+    if engine not in ENGINES:
+        raise StudyError(f"engine is {engine!r}; allowed are {', '.join(map(repr, ENGINES))}")
+    if engine == "loop":
+        return "loop", "asked for"
+    if engine == "auto" and store.begun():
+        before = str(store.manifest()["engine"])
+        if before == "loop":
+            return before, "the folder was begun with it"
+    fits = sum(
+        study.replicates + sum(study.fewer.get(label, study.replicates) * refits for label, refits in refitting)
+        for scenario in study.scenarios
+        for refitting in [_refitting(study, scenario)]
+    )
+    if engine == "auto" and fits < WORTH_COMPILING:
+        return "loop", f"{fits:,} fits are done before a program is compiled"
+    from simstudy.batched import hindrance
+
+    reasons = [
+        hindrance(estimator, draw(study, scenario, 0))
+        for scenario in study.scenarios
+        for estimator in study.answering(scenario)
+        if isinstance(estimator, MaximumLikelihood)
+    ] or ["no estimator is a maximum likelihood fit"]
+    trouble = "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+    if all(reasons):
+        if engine == "batched":
+            raise StudyError(f"the batched engine cannot run this study: {trouble}")
+        return "loop", trouble
+    why = "asked for" if engine == "batched" else f"{fits:,} fits"
+    return "batched", f"{why}; by the loop where {trouble}" if trouble else why
+
+
+def _refitting(study: Study, scenario: Scenario) -> list[tuple[str, int]]:
+    """List the methods that refit in a scenario, with the number of their refits."""
+    return [
+        (method.name, source.count)
+        for estimator in study.answering(scenario)
+        if isinstance(estimator, MaximumLikelihood)
+        for method in estimator.methods
+        for source in method.sources
+        if isinstance(source, Refits)
+    ]
+
+
+def _size(engine: str, study: Study, pace: float, jobs: int) -> int:
+    """Choose the replicates per block: about two seconds' work, or enough to fill a program."""
+    if engine == "loop":
+        return int(np.clip(SECONDS_PER_TASK / pace, 1, LARGEST_BLOCK))
+    return int(np.clip(study.replicates // (2 * jobs), FILLS_A_PROGRAM, 4 * FILLS_A_PROGRAM))
 
 
 def _with(study: Study, replicates: int | None, seed: int | None) -> Study:

@@ -169,6 +169,10 @@ class Store:
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
             ) from error
 
+    def begun(self) -> bool:
+        """Tell whether the folder holds a study."""
+        return (self.folder / MANIFEST).exists()
+
     def manifest(self) -> dict[str, Any]:
         """Read the manifest.
 

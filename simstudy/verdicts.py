@@ -197,7 +197,8 @@ def verdicts(
     Raises
     ------
     ValueError
-        When a column is missing, a measure stands twice in a case, or the level is out of range.
+        When the frame is empty or lacks a column, a measure stands twice for one method in one
+        case, or the level is out of range.
 
     Examples
     --------
@@ -347,7 +348,7 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
     said += partly[:_SENTENCES]
     if partly[_SENTENCES:]:
         rest = [name for names in list(fates["partly"].values())[_SENTENCES:] for name in names]
-        said.append(f"Trust in some cases, by no common pattern: {_listed(rest)}.")
+        said.append(f"Trust in some cases only, see the table: {_listed(rest)}.")
     if "never" in fates:
         never = (f"{_listed(names)} ({fate})" for fate, names in fates["never"].items())
         said.append(f"Trust in no case: {'; '.join(never)}.")
@@ -368,7 +369,8 @@ def _fate(rows: pd.DataFrame, labels: list[str]) -> tuple[str, str]:
     if trusted.all():
         return "always", ""
     if not faulty.any():
-        return "open", f"{trusted.sum()} of {len(rows)} cases are trusted, the others undecided"
+        decided = f"{trusted.sum()} of {len(rows)} cases trusted, the others"
+        return "open", f"{decided if trusted.any() else f'all {len(rows)} cases'} undecided"
     reason = _PLAIN[Verdict(words[faulty].value_counts().index[0])]
     if not trusted.any():
         also = f"; {opened.sum()} of {len(rows)} cases undecided" if opened.any() else ""
@@ -440,6 +442,8 @@ def _spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             f"the performance frame lacks {', '.join(sorted(missing))}; due is what "
             "simstudy.performance.summarize returns"
         )
+    if performance.empty:
+        raise ValueError("the performance frame has no rows; there is nothing to judge")
     cases = [name for name in performance.columns if name not in {*_RESULTS, "method"}]
     keys = [*cases, "method"]
     at = _group(performance, keys)
@@ -449,22 +453,28 @@ def _spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         which = ", ".join(f"{name}={value}" for name, value in row.items())
         raise ValueError(f"a measure stands twice for one method in one case: {which}")
     labels = performance.loc[~pd.Series(at).duplicated().to_numpy(), keys].reset_index(drop=True)
-    numbers = pd.DataFrame(index=labels.index)
-    for name in _MEASURES:
-        mine = (performance["measure"] == name).to_numpy()
-        for column, suffix in (("value", ""), ("mcse", "_mcse"), ("n", "_n")):
-            numbers[name + suffix] = pd.Series(
-                performance.loc[mine, column].to_numpy(dtype=float), index=at[mine]
-            ).reindex(labels.index)
-    known = numbers[["relerror_n", "cover_n"]].max(axis=1).fillna(0)
-    numbers["n"] = numbers["n"].fillna(known)
+    numbers = _columns(performance, at, len(labels))
     left, right = numbers["miss_left"], numbers["miss_right"]
     numbers["misses"] = left - right
     # multinomial: the two shares exclude each other
     numbers["misses_mcse"] = np.sqrt((left + right - (left - right) ** 2) / numbers["miss_left_n"])
+    known = numbers[["relerror_n", "cover_n"]].max(axis=1).fillna(0)
+    numbers["n"] = numbers["n"].fillna(known)
     numbers["asked"] = numbers["fail_n"].fillna(numbers["n_n"]).fillna(numbers["n"])
     own = {name: f"factor_{name}" for name in cases if name in _OWN}
     return labels.rename(columns=own), numbers
+
+
+def _columns(performance: pd.DataFrame, at: npt.NDArray[np.int64], size: int) -> pd.DataFrame:
+    """Turn measures into columns: value, and with _mcse and _n what belongs to it."""
+    measure = pd.Index(_MEASURES).get_indexer(pd.Index(performance["measure"].astype(str)))
+    mine = measure >= 0
+    columns: dict[str, Floats] = {}
+    for name, suffix in (("value", ""), ("mcse", "_mcse"), ("n", "_n")):
+        cells = np.full((size, len(_MEASURES)), np.nan)
+        cells[at[mine], measure[mine]] = performance[name].to_numpy(dtype=float)[mine]
+        columns |= {f"{of}{suffix}": cells[:, k] for k, of in enumerate(_MEASURES)}
+    return pd.DataFrame(columns)
 
 
 def _judge(
@@ -496,11 +506,12 @@ def _judge(
     stray = (low < 1 / rule.seratio) | (high > rule.seratio)
     case = _group(labels, [name for name in labels.columns if name != "method"])
     wrong = case[(labels["method"] == exact).to_numpy() & (small.fault | large.fault)]
+    silent = (x["n"] == 0) & (x["asked"] > 0)
     never = np.zeros(len(case), dtype=bool)
     none = np.zeros(len(case))
     return {
-        Verdict.no_answer: _Check((x["n"] == 0) & (x["asked"] > 0), never, none, none),
-        Verdict.unstable: _proportion(x["fail"], x["fail_n"], rule.fail, z),
+        Verdict.no_answer: _Check(silent, never, none, none),
+        Verdict.unstable: _proportion(x["fail"], np.where(silent, 0, x["fail_n"]), rule.fail, z),
         Verdict.too_small: small,
         Verdict.too_large: large,
         Verdict.biased: _Check(biased, never, none, none),

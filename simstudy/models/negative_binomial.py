@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.special import betainc
 
-from simstudy.arrays import Array, Data, exp, gammaln, log, log1p, where
+from simstudy.arrays import Array, Data, exp, gammaln, log1p
 from simstudy.mechanism import Mechanism
 from simstudy.model import Model
 from simstudy.models import regression
@@ -36,16 +36,15 @@ def loglik(theta: Array, data: Data) -> Array:
 
 
 def _log_rising(y: Array, a: Array) -> Array:
-    """Sum of log(1 + a j) over j < y: gamma functions above a = 1/8, Stirling's series below.
+    """Sum of log(1 + a j) over j < y, also for a dispersion next to zero.
 
-    Below, gamma functions of y + 1 / a and 1 / a are large and nearly cancel. Either branch sees
-    only dispersions of its own kind, or its derivative would be nan.
+    That is log Gamma(r + y) - log Gamma(r) + y log(a) with r = 1 / a, where gamma functions of a
+    large r nearly cancel: eight factors are split off, and Stirling's series starts at r + 8.
     """
-    large, small = where(a > 0.125, a, 0.125), where(a > 0.125, 0.125, a)
-    direct = gammaln(y + 1 / large) - gammaln(1 / large) + y * log(large)
-    series = (y + 1 / small - 0.5) * log1p(small * y) - y
-    series = series + _stirling(small / (1 + small * y)) - _stirling(small)
-    return where(a > 0.125, direct, series)
+    b = a / (1 + 8 * a)
+    first = log1p(a * y[:, None] / (1 + a * np.arange(8.0))).sum(axis=1)
+    series = (y + 1 / b - 0.5) * log1p(b * y) - y + _stirling(b / (1 + b * y)) - _stirling(b)
+    return y * log1p(8 * a) - first + series
 
 
 def _stirling(u: Array) -> Array:
@@ -91,12 +90,20 @@ def expected(theta: Array, data: Data) -> Array:
     mu = np.exp(x @ theta[:-1])
     t = a * mu
     ratio = mu / (1 + t)
-    # where the largest mean's counts have a probability below rounding error
-    most = np.max(mu + 60 * (1 + t) + 10 * np.sqrt(mu * (1 + t)))
+    return _bordered(regression.gram(x, ratio), np.zeros(x.shape[1]), _corner(mu, a))
+
+
+def _corner(mu: Array, a: float) -> float:
+    """Fisher information of the dispersion: for every mean a sum over counts j with P(y > j)."""
+    mu, times = np.unique(mu, return_counts=True)
+    t = a * mu
+    # counts of the largest mean beyond these have a probability below rounding error
+    most = (mu + 60 * (1 + t) + 10 * np.sqrt(mu * (1 + t)))[-1]
     j = np.arange(1.0, most)
     above = betainc(j + 1, 1 / a, (t / (1 + t))[:, None])
-    bends = above @ (j / (1 + a * j)) ** 2 + 2 * (np.log1p(t) - t / (1 + t)) / a**3 - mu * ratio / a
-    return _bordered(regression.gram(x, ratio), np.zeros(x.shape[1]), bends.sum())
+    tail = above @ (j / (1 + a * j)) ** 2
+    bends = tail + 2 * (np.log1p(t) - t / (1 + t)) / a**3 - mu**2 / (a * (1 + t))
+    return float(times @ bends)
 
 
 def _bordered(matrix: Array, border: Array, corner: float) -> Array:

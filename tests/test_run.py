@@ -1,0 +1,554 @@
+"""The table is the same bit for bit whatever happened on the way, and nothing starts with wrong input."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import simstudy.run
+from simstudy import (
+    FunctionEstimator,
+    MaximumLikelihood,
+    Mechanism,
+    Model,
+    Scenario,
+    Study,
+    StudyError,
+    grid,
+    records,
+)
+from simstudy.methods import (
+    BFGS_INVERSE,
+    OBSERVED,
+    OBSERVED_CENTRAL,
+    OBSERVED_LOG_WALD,
+    OPG,
+    SANDWICH,
+    Bootstrap,
+    Refits,
+)
+from simstudy.models import exponential, gamma
+from simstudy.run import run
+from simstudy.store import Store
+
+LABELS = ["scenario", "replicate", "estimator", "method", "parameter"]
+METHODS = [OBSERVED, OBSERVED_LOG_WALD, OBSERVED_CENTRAL, OPG, SANDWICH, BFGS_INVERSE,
+           Bootstrap(refits=Refits(5))]  # fmt: skip
+# parts of the audit that are measured, not computed
+CLOCKS = ["seconds"]
+
+
+def rare(rng, n):
+    """Draw gamma values, or raise for one data set in ten."""
+    data = rng.gamma(2.0, size=n)
+    if data[0] > 3.9:
+        raise ValueError("no data today")
+    return data
+
+
+def undisturbed():
+    """Make the study of all tests of identity; it has failures of every stage, all by lambdas."""
+    model = Model(
+        "own", {"shape": "positive", "rate": "positive"}, lambda data: np.ones(2),
+        lambda theta, data: np.where(data[1] > 3.5, np.nan, gamma.loglik(theta, data)),
+    )  # fmt: skip
+    return Study(
+        "identity",
+        [
+            *grid(gamma.MECHANISM, n=[8, 15], shape=0.5, rate=2.0),
+            Scenario(Mechanism("rare", rare, lambda n: {"shape": 2.0, "rate": 1.0}), {"n": 10}),
+        ],
+        [
+            MaximumLikelihood(gamma.MODEL, METHODS),
+            MaximumLikelihood(model, [OBSERVED_CENTRAL]),
+            FunctionEstimator(
+                "moments", ["rate"], lambda data: {"rate": (data.mean() / data.var(), data.std())}
+            ),
+        ],
+        replicates=24,
+        fewer={"bootstrap": 5},
+        seed=11,
+    )
+
+
+def rows(folder):
+    """Return the table and the audit of a folder, in the order of their labels."""
+    store = Store(folder)
+    found = []
+    for make, labels in ((records.table, LABELS), (records.audit, LABELS[:3])):
+        frame = make(part for parts in store.read() for part in parts)
+        keys = [frame[name].astype(str) if name != "replicate" else frame[name] for name in labels]
+        order = np.lexsort([np.asarray(key) for key in keys[::-1]])
+        found.append(frame.iloc[order].drop(columns=CLOCKS, errors="ignore").reset_index(drop=True))
+    return found
+
+
+def digest(frame):
+    """Hash every column of a frame: words as words, numbers by their bits."""
+    hashed = hashlib.sha256()
+    for name in sorted(frame):
+        values = frame[name].to_numpy()
+        if values.dtype.kind not in "fiub":
+            values = np.array([str(value) for value in values])
+        hashed.update(f"{name} {values.dtype} {values.shape}".encode() + values.tobytes())
+    return hashed.hexdigest()
+
+
+def assert_same(folder, expected):
+    """Hold the rows of a folder against the expected ones, column by column and by their hash."""
+    for found, due in zip(rows(folder), expected, strict=True):
+        assert list(found) == list(due)
+        for name in due:
+            one, other = (np.asarray(frame[name].astype(object)) for frame in (found, due))
+            assert_array_equal(one, other, err_msg=name)
+        assert digest(found) == digest(due)
+
+
+def execute(study, folder, jobs=1, **options):
+    return run(study, out=folder, jobs=jobs, quiet=True, **options)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "results"
+    outcome = execute(undisturbed(), folder, size=24)
+    assert (outcome.done, outcome.asked, outcome.computed) == (72, 72, 72)
+    return rows(folder)
+
+
+def interrupt_after(monkeypatch, saves):
+    """Let Ctrl-C arrive after so many blocks were saved."""
+    save, count = Store.save, iter(range(10**6))
+
+    def saving(*arguments):
+        save(*arguments)
+        if next(count) == saves - 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "save", saving)
+
+
+# --- the same table ------------------------------------------------------------------------------
+
+
+def test_the_study_has_answers_and_failures_and_every_row_that_was_asked(expected):
+    table, audit = expected
+    counts = table["status"].value_counts()
+    assert {"ok", "data_error", "fit_error"} <= set(counts[counts > 0].index)
+    assert len(audit) == 3 * 24 * 3
+    ours = 3 * 2 * (6 * 24 + 5)
+    assert len(table) == ours + 3 * 2 * 24 + 3 * 24
+    assert not table.duplicated(LABELS).any()
+    bad = audit["status"] != "ok"
+    assert (audit.loc[bad, "message"].str.len() > 10).all()
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_the_size_of_blocks_changes_no_bit(tmp_path, expected, size):
+    execute(undisturbed(), tmp_path / "r", size=size)
+    assert len(Store(tmp_path / "r").pieces()) == 3 * -(-24 // size)
+    assert_same(tmp_path / "r", expected)
+
+
+def test_a_study_of_lambdas_gives_the_same_with_two_workers(tmp_path, expected):
+    outcome = execute(undisturbed(), tmp_path / "r", jobs=2, size=5)
+    assert outcome.computed == 72
+    assert_same(tmp_path / "r", expected)
+
+
+def test_an_executor_of_ones_own_gives_the_same(tmp_path, expected):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as executor:
+        execute(undisturbed(), tmp_path / "r", jobs=2, size=5, executor=executor)
+    assert_same(tmp_path / "r", expected)
+
+
+def test_more_replicates_extend_what_is_there(tmp_path, expected):
+    first = execute(undisturbed(), tmp_path / "r", replicates=7, size=3)
+    second = execute(undisturbed(), tmp_path / "r", size=10)
+    third = execute(undisturbed(), tmp_path / "r")
+    assert (first.computed, second.computed, third.computed) == (21, 51, 0)
+    assert_same(tmp_path / "r", expected)
+
+
+def test_fewer_replicates_than_stored_leave_the_rest(tmp_path, expected):
+    execute(undisturbed(), tmp_path / "r", size=10)
+    outcome = execute(undisturbed(), tmp_path / "r", replicates=5)
+    assert (outcome.computed, outcome.done, outcome.asked) == (0, 15, 15)
+    assert_same(tmp_path / "r", expected)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, expected, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, saves=4)
+        outcome = execute(undisturbed(), tmp_path / "r", size=5)
+    assert outcome.interrupted
+    assert (outcome.done, outcome.asked) == (20 - 1, 72)  # blocks of 5, 5, 5, 5 - 1
+    outcome = execute(undisturbed(), tmp_path / "r", size=4)
+    assert not outcome.interrupted
+    assert outcome.computed == 72 - 19
+    assert_same(tmp_path / "r", expected)
+    assert len(Store(tmp_path / "r").manifest()["runs"]) == 2
+
+
+def test_scenarios_may_be_run_one_after_another(tmp_path, expected):
+    first = execute(undisturbed(), tmp_path / "r", scenarios=[2])
+    assert (first.done, first.computed, first.asked) == (24, 24, 72)
+    execute(undisturbed(), tmp_path / "r", scenarios=[0, 1])
+    assert_same(tmp_path / "r", expected)
+
+
+def test_the_order_of_scenarios_methods_and_estimators_changes_no_bit(tmp_path, expected):
+    study = undisturbed()
+    first = replace(study.estimators[0], methods=METHODS[::-1])
+    turned = replace(
+        study,
+        scenarios=study.scenarios[::-1],
+        estimators=[*study.estimators[:0:-1], first],
+    )
+    execute(turned, tmp_path / "r", size=11)
+    assert_same(tmp_path / "r", expected)
+
+
+def test_an_added_estimator_and_an_added_scenario_change_no_bit_of_the_others(tmp_path, expected):
+    study = undisturbed()
+    added = MaximumLikelihood(gamma.MODEL, [Bootstrap(refits=Refits(5))], name="added")
+    scenarios = [*grid(gamma.MECHANISM, n=9, shape=0.5, rate=2.0), *study.scenarios]
+    more = replace(study, scenarios=scenarios, estimators=[added, *study.estimators])
+    execute(more, tmp_path / "r", size=13)
+    for found, due in zip(rows(tmp_path / "r"), expected, strict=True):
+        old = (found["estimator"] != "added") & (found["scenario"] != scenarios[0].key)
+        assert digest(found[old].reset_index(drop=True)) == digest(due)
+        assert len(found) > len(due)
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "foreign"])
+def test_damaged_files_are_run_again_and_the_table_is_the_same(tmp_path, expected, capsys, kind):
+    execute(undisturbed(), tmp_path / "r", size=8)
+    path = Store(tmp_path / "r").pieces()[1].path
+    content = path.read_bytes()
+    if kind == "foreign":
+        np.savez(path, x=np.ones(3))
+    else:
+        path.write_bytes({"flipped": content[:-9] + b"\x00" + content[-8:],
+                          "truncated": content[:-100]}[kind])  # fmt: skip
+    outcome = execute(undisturbed(), tmp_path / "r")
+    assert outcome.computed == 8
+    assert f"moved aside, to be run again: {tmp_path / 'r' / 'damaged'}" in capsys.readouterr().err
+    assert_same(tmp_path / "r", expected)
+
+
+def test_another_seed_is_another_table_and_refused_in_the_same_folder(tmp_path, expected):
+    execute(undisturbed(), tmp_path / "r", seed=12, replicates=3)
+    assert np.intersect1d(rows(tmp_path / "r")[0]["estimate"], expected[0]["estimate"]).size == 0
+    with pytest.raises(StudyError, match="seed: stored 12, asked 11"):
+        execute(undisturbed(), tmp_path / "r")
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+FILE = '''"""A study that takes its time."""
+import time
+
+from simstudy import MaximumLikelihood, Mechanism, Scenario, Study
+from simstudy.methods import OBSERVED, OPG
+from simstudy.models import exponential
+
+
+def draw(rng, n):
+    time.sleep(PAUSE)
+    return rng.exponential(size=n)
+
+
+PAUSE = 0.05
+STUDY = Study(
+    "slow",
+    [Scenario(Mechanism("slow", draw, lambda n: {"rate": 1.0}), {"n": n}) for n in (5, 6)],
+    [MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])],
+    replicates=150,
+    seed=4,
+)
+'''
+
+
+def members(group):
+    """List the processes of a group that are alive."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(pgrp) == group and state not in "ZX":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="watches processes in /proc")
+@pytest.mark.parametrize("kind", ["Ctrl-C", "kill -9"])
+def test_a_stopped_process_loses_nothing_that_was_stored(tmp_path, kind):
+    path, folder = tmp_path / "slow.py", tmp_path / "r"
+    path.write_text(FILE)
+    command = [sys.executable, "-m", "simstudy", "run", str(path), "--out", str(folder),
+               "--jobs", "2", "--block", "3", "--quiet"]  # fmt: skip
+    home = Path(simstudy.run.__file__).parents[1]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(home)},
+    )  # fmt: skip
+    store = Store(folder)
+    try:
+        late = time.monotonic() + 60
+        while len(store.pieces()) < 6 and time.monotonic() < late and process.poll() is None:
+            time.sleep(0.02)
+        if kind == "Ctrl-C":  # a terminal sends it to the whole group
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            os.kill(process.pid, signal.SIGKILL)
+        _, said = process.communicate(timeout=30)
+        late = time.monotonic() + 2
+        while members(process.pid) and time.monotonic() < late:
+            time.sleep(0.05)
+        assert members(process.pid) == []
+    finally:
+        if members(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+    if kind == "Ctrl-C":
+        assert process.returncode == 130
+        assert f"to go on: simstudy run {path} --out {folder}" in said
+        assert "Traceback" not in said
+    else:
+        assert process.returncode == -signal.SIGKILL
+    study, reference = quick(path)
+    done = sum(piece.last - piece.first for piece in store.pieces())
+    assert 18 <= done < 300
+    outcome = execute(study, folder, reference=reference)
+    assert (outcome.computed, outcome.done) == (300 - done, 300)
+    execute(study, tmp_path / "whole", reference=reference)
+    assert_same(folder, rows(tmp_path / "whole"))
+
+
+def quick(path):
+    """Load a slow study without its pause: the file stays, the clock is put forward."""
+    study, reference = simstudy.run.load(path)
+    sys.modules[study.scenarios[0].mechanism.draw.__module__].PAUSE = 0.0
+    simstudy.run._study.cache_clear()
+    return study, reference
+
+
+# --- statuses of a whole run -------------------------------------------------------------------
+
+
+def exponentials(draw=None, loglik=exponential.loglik, **changes):
+    """Make a study of one scenario with its own functions."""
+    mechanism = Mechanism("mine", draw or (lambda rng: rng.exponential(size=10)), lambda: {"rate": 1})
+    model = replace(exponential.MODEL, loglik=loglik)
+    given = {"seed": 3, "replicates": 20, "estimators": [MaximumLikelihood(model, [OBSERVED])]}
+    return Study("mine", [Scenario(mechanism, {})], **given | changes)
+
+
+@pytest.mark.parametrize("where", ["draw", "loglik"])
+def test_a_programming_error_stops_with_its_own_traceback_and_writes_nothing(tmp_path, where):
+    def mistaken(*arguments):
+        return arguments[0].no_such_attribute
+
+    with pytest.raises(AttributeError, match="no_such_attribute") as caught:
+        execute(exponentials(**{where: mistaken}), tmp_path / "r")
+    assert caught.traceback[-1].name == "mistaken"
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_log_likelihood_that_fails_away_from_the_truth_stops_with_its_own_traceback(tmp_path):
+    def mistaken(theta, data):
+        if theta[0] != 1:
+            raise RuntimeError("only at one")
+        return exponential.loglik(theta, data)
+
+    derivatives = replace(exponential.MODEL, loglik=mistaken)
+    estimators = [MaximumLikelihood(derivatives, [OBSERVED])]
+    with pytest.raises(RuntimeError, match="only at one") as caught:
+        execute(exponentials(estimators=estimators), tmp_path / "r")
+    assert caught.traceback[-1].name == "mistaken"
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("where", ["draw", "loglik"])
+def test_an_exception_of_replicate_0_alone_is_a_status(tmp_path, where):
+    """The seed is the first for which replicate 0 has a large first value and the next ones not."""
+
+    def failing(rng):
+        data = rng.exponential(size=10)
+        if where == "draw" and data[0] > 2:
+            raise ValueError("too large")
+        return data
+
+    def failing_too(theta, data):
+        if where == "loglik" and data[0] > 2:
+            raise ValueError("too large")
+        return exponential.loglik(theta, data)
+
+    from simstudy.streams import stream
+
+    def large(seed, replicate):
+        return stream(seed, "mine", replicate, "data").exponential(size=10)[0] > 2
+
+    seed = next(s for s in range(1000) if large(s, 0) and not large(s, 1))
+    study = exponentials(failing, failing_too, seed=seed)
+    execute(study, tmp_path / "r")
+    table, audit = rows(tmp_path / "r")
+    word = {"draw": "data_error", "loglik": "fit_error"}[where]
+    assert table["status"].tolist() == [word if large(seed, i) else "ok" for i in range(20)]
+    assert "ValueError: too large" in audit["message"][0]
+
+
+def test_a_study_in_which_nothing_can_be_fitted_says_so_in_every_row(tmp_path):
+    model = Model("rising", {"rate": "positive"}, lambda data: np.ones(1),
+                  lambda theta, data: theta[0] + 0 * data)  # fmt: skip
+    estimators = [MaximumLikelihood(model, [OBSERVED_CENTRAL])]
+    outcome = execute(exponentials(estimators=estimators, replicates=3), tmp_path / "r")
+    assert (outcome.fits, outcome.done) == (0, 3)
+    table, audit = rows(tmp_path / "r")
+    assert set(table["status"]) == set(audit["status"])
+    assert set(table["status"]) <= {"no_maximum", "not_converged"}
+    assert table["estimate"].isna().all()
+
+
+def test_a_worker_that_raises_something_else_loses_no_row(tmp_path):
+    """SystemExit is no Exception, but it must not end the run or a row."""
+
+    def leaving(rng):
+        data = rng.exponential(size=10)
+        if data[0] > 2:
+            raise SystemExit("bye")
+        return data
+
+    execute(exponentials(leaving), tmp_path / "r")
+    table, audit = rows(tmp_path / "r")
+    assert len(table) == 20
+    assert {"ok", "data_error"} == set(table["status"])
+    assert audit["message"].str.contains("SystemExit: bye").any()
+
+
+# --- wrong input -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "fragments"),
+    [
+        ({"jobs": 0}, ("jobs is 0", "at least 1", "-1")),
+        ({"jobs": -3}, ("jobs is -3", "at least 1", "-1")),
+        ({"replicates": 0}, ("replicates is 0", "at least 1")),
+        ({"replicates": -5}, ("replicates is -5", "at least 1")),
+        ({"seed": -1}, ("seed is -1", "at least 0")),
+        ({"size": 0}, ("size is 0", "at least 1")),
+        ({"size": -2}, ("size is -2", "at least 1")),
+        ({"scenarios": [1]}, ("no scenario 1", "0: mine")),
+        ({"scenarios": [-1]}, ("no scenario -1", "0: mine")),
+        ({"scenarios": []}, ("scenarios is empty", "0: mine")),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_refused_before_anything_is_written(tmp_path, options, fragments):
+    with pytest.raises(StudyError) as caught:
+        run(exponentials(), **{"out": tmp_path / "r", "jobs": 1, "quiet": True} | options)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+    assert not (tmp_path / "r").exists()
+
+
+def test_no_worker_starts_when_the_input_is_wrong(tmp_path, monkeypatch):
+    def workers(jobs):
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr(simstudy.run, "_workers", workers)
+    (tmp_path / "file").write_text("")
+    constant = exponentials(lambda rng: np.ones(10))
+    for study, folder in ((constant, tmp_path / "r"), (exponentials(), tmp_path / "file")):
+        with pytest.raises(StudyError):
+            execute(study, folder, jobs=2, size=1)
+    with pytest.raises(AssertionError, match="a worker was started"):
+        execute(exponentials(), tmp_path / "r", jobs=2, size=1)
+
+
+def test_a_file_that_changes_during_the_run_is_refused(tmp_path):
+    path = tmp_path / "slow.py"
+    path.write_text(FILE)
+    study, reference = quick(path)
+    path.write_text(FILE.replace("0.05", "0.04"))
+    with pytest.raises(StudyError, match=r"slow\.py was changed while the study runs; run it again"):
+        execute(replace(study, replicates=4), tmp_path / "r", reference=reference, size=2)
+
+
+def test_a_changed_file_is_refused_and_a_changed_comment_is_not(tmp_path):
+    path = tmp_path / "mine.py"
+    fast = FILE.replace("0.05", "0.0").replace("150", "2")
+    path.write_text(fast)
+    execute(*quick(path)[:1], tmp_path / "r", reference=quick(path)[1])
+    path.write_text(fast.replace("    time.sleep", "    # wait\n    time.sleep"))
+    assert execute(quick(path)[0], tmp_path / "r", reference=quick(path)[1]).computed == 0
+    path.write_text(fast.replace("size=n)", "size=n + 1)"))
+    with pytest.raises(StudyError, match=r"code: stored '\w+', asked '\w+'"):
+        execute(quick(path)[0], tmp_path / "r", reference=quick(path)[1])
+
+
+def test_a_file_run_by_its_name_and_from_python_is_the_same_study(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FILE.replace("0.05", "0.0").replace("150", "2"))
+    study, reference = quick(path)
+    execute(study, tmp_path / "r", reference=reference)
+    outcome = execute(study, tmp_path / "r", replicates=3)
+    assert outcome.computed == 2
+
+
+# --- the rest ------------------------------------------------------------------------------------
+
+
+def test_the_default_folder_is_named_after_the_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = run(exponentials(), jobs=1, quiet=True, replicates=1)
+    assert outcome.folder == Path("results") / "mine"
+    assert (tmp_path / "results" / "mine" / "manifest.json").is_file()
+
+
+def test_one_replicate_is_a_study(tmp_path):
+    outcome = execute(exponentials(), tmp_path / "r", replicates=1)
+    assert (outcome.done, outcome.asked, outcome.fits) == (1, 1, 1)
+    assert len(rows(tmp_path / "r")[0]) == 1
+
+
+def test_progress_in_a_log_has_rate_time_left_and_failures(tmp_path, monkeypatch, capsys):
+    clock = iter(range(0, 10**6, 11))
+    monkeypatch.setattr(simstudy.run.time, "monotonic", lambda: float(next(clock)))
+    run(exponentials(), out=tmp_path / "r", jobs=1, size=5, replicates=10)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("5 of 10 replicates, ")
+    for word in ("per second", "s left", "failed fits 0"):
+        assert word in lines[0]
+
+
+def test_quiet_says_nothing(tmp_path, capsys):
+    execute(exponentials(), tmp_path / "r")
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_printing_and_warning_code_does_not_disturb_the_run(tmp_path):
+    """Warnings are errors in these tests: none may leave a block."""
+    import warnings
+
+    def warning(theta, data):
+        warnings.warn("again", stacklevel=1)
+        return np.log(theta[0] - 0 * data) - theta[0] * data
+
+    execute(exponentials(loglik=warning), tmp_path / "r", replicates=3)
+    assert (rows(tmp_path / "r")[0]["status"] == "ok").all()

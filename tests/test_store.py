@@ -1,0 +1,507 @@
+"""The journal keeps every block whole or not at all, finds damage, and never mixes two studies."""
+
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Scenario, Study, grid, load
+from simstudy.covariance import observed, opg
+from simstudy.intervals import log_wald
+from simstudy.methods import BOOTSTRAP, OBSERVED, ExactHessian, Wald
+from simstudy.models import exponential
+from simstudy.replicate import block
+from simstudy.store import Store, code, describe, differences, folder
+from simstudy.study import StudyError
+
+RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED])
+RUN = {"engine": "loop", "engine_why": "", "jobs": 1, "command": ""}
+
+
+def rates(**changes):
+    """Make a study of two sample sizes."""
+    scenarios = grid(exponential.MECHANISM, n=[5, 10], rate=1.0)
+    return Study(
+        **{"name": "rates", "scenarios": scenarios, "estimators": [RATE], "replicates": 6, "seed": 1}
+        | changes
+    )
+
+
+def stored(tmp_path, study=None, size=3):
+    """Fill a store with blocks of the given size."""
+    study = study or rates()
+    store = Store(tmp_path / "results")
+    store.open(study, None, RUN)
+    for index, first, last in store.pending(study, study.replicates, size):
+        store.save(study.scenarios[index].key, first, last, block(study, index, first, last))
+    return study, store
+
+
+def by_scenario(store):
+    """Return the estimates of the first estimator, by scenario."""
+    return {parts[0][0].scenario: parts[0][1].estimate[:, 0] for parts in store.read()}
+
+
+# --- what two runs must share ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "fragments"),
+    [
+        ({"seed": 2}, ("seed: stored 1, asked 2",)),
+        ({"level": 0.9}, ("level: stored 0.95, asked 0.9",)),
+        ({"name": "other"}, ("name: stored 'rates', asked 'other'",)),
+        ({"fewer": {"observed": 2}}, ("fewer: stored {}, asked {'observed': 2}",)),
+        ({"scenarios": grid(exponential.MECHANISM, n=[5, 20], rate=1.0)},
+         ("'exponential n=10 rate=1'", "'exponential n=20 rate=1'", "stored nothing")),
+        ({"estimators": [MaximumLikelihood(exponential.MODEL, [OBSERVED, BOOTSTRAP])]},
+         ("estimators, 'exponential'", "bootstrap")),
+        ({"estimators": [replace(RATE, optimizer="L-BFGS-B")]}, ("optimizer", "L-BFGS-B")),
+        ({"estimators": [replace(RATE, as_is=True, name="exponential")]}, ("as_is",)),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_another_study_is_refused_with_the_field_and_both_values(tmp_path, changes, fragments):
+    _, store = stored(tmp_path)
+    before = (store.folder / "manifest.json").read_bytes()
+    with pytest.raises(StudyError, match="holds another study") as caught:
+        store.open(rates(**changes), None, RUN)
+    for fragment in (*fragments, str(store.folder), "--out"):
+        assert fragment in str(caught.value)
+    assert (store.folder / "manifest.json").read_bytes() == before
+
+
+def test_the_same_study_is_taken_again_with_more_or_fewer_replicates(tmp_path):
+    _, store = stored(tmp_path)
+    for replicates, kept in ((20, 20), (4, 20), (6, 20)):
+        store.open(rates(replicates=replicates), None, RUN)
+        assert store.manifest()["study"]["replicates"] == kept
+
+
+def test_other_aims_and_another_order_of_scenarios_are_the_same_study(tmp_path):
+    study, store = stored(tmp_path)
+    before = by_scenario(store)
+    store.open(replace(study, aims="Other words.", scenarios=study.scenarios[::-1]), None, RUN)
+    after = by_scenario(store)
+    assert list(after) == list(before)[::-1]
+    for key, values in before.items():
+        assert_array_equal(after[key], values, err_msg=key)
+
+
+def test_another_order_of_estimators_exchanges_no_names(tmp_path):
+    one = FunctionEstimator("one", ["rate"], lambda data: {"rate": (1.0, 1.0)})
+    two = FunctionEstimator("two", ["rate"], lambda data: {"rate": (2.0, 1.0)})
+    study, store = stored(tmp_path, rates(estimators=[one, two]))
+    store.open(replace(study, estimators=[two, one]), None, RUN)
+    for parts in store.read():
+        found = {cell.estimator: set(block.estimate[:, 0]) for cell, block in parts}
+        assert found == {"one": {1.0}, "two": {2.0}}
+
+
+def test_a_factor_that_is_not_a_number_does_not_make_another_study(tmp_path):
+    """nan differs from itself; the manifest must not."""
+    mechanism = Mechanism("m", lambda rng, x: rng.exponential(size=4), lambda x: {"rate": 1.0})
+    study, store = stored(tmp_path, rates(scenarios=[Scenario(mechanism, {"x": float("nan")})]))
+    store.open(study, None, RUN)
+    assert len(by_scenario(store)) == 1
+
+
+def changed_code(first, second):
+    """Tell whether two studies without a file differ in their code."""
+    return code(first, None) != code(second, None)
+
+
+def drawing(draw):
+    mechanism = Mechanism("m", draw, lambda: {"rate": 1.0})
+    return rates(scenarios=[Scenario(mechanism, {})])
+
+
+def test_functions_of_a_study_without_a_file_are_part_of_it():
+    def times(factor):
+        return lambda rng: factor * rng.exponential(size=4)
+
+    def with_default(rng, factor=1.0):
+        return factor * rng.exponential(size=4)
+
+    def with_other_default(rng, factor=2.0):
+        return factor * rng.exponential(size=4)
+
+    def nested(rng):
+        return (lambda values: values + 1.0)(rng.exponential(size=4))
+
+    def other_nested(rng):
+        return (lambda values: values + 2.0)(rng.exponential(size=4))
+
+    assert not changed_code(drawing(times(1.0)), drawing(times(1.0)))
+    assert changed_code(drawing(times(1.0)), drawing(times(2.0)))
+    assert changed_code(drawing(with_default), drawing(with_other_default))
+    assert changed_code(drawing(nested), drawing(other_nested))
+    assert changed_code(
+        drawing(partial(with_default, factor=1.0)), drawing(partial(with_default, factor=2.0))
+    )
+    assert changed_code(
+        drawing(lambda rng: rng.exponential(size=4)), drawing(lambda rng: rng.normal(size=4) ** 2)
+    )
+
+
+def test_a_methods_formula_and_interval_are_part_of_the_study():
+    def with_method(method):
+        return describe(rates(estimators=[MaximumLikelihood(exponential.MODEL, [method])]), None)
+
+    method = Wald("mine", covariance=observed, hessian=ExactHessian())
+    assert not differences(with_method(method), with_method(replace(method)))
+    assert differences(with_method(method), with_method(replace(method, interval=log_wald)))
+    assert differences(with_method(method), with_method(replace(method, covariance=opg)))
+    assert differences(
+        with_method(method),
+        with_method(replace(method, covariance=lambda curvature: observed(curvature))),
+    )
+
+
+def test_a_source_of_ones_own_is_the_same_in_the_next_process():
+    class Mine:
+        needs: ClassVar[tuple] = ()
+
+        def __call__(self, fitted):
+            return fitted.fit.hessian
+
+    def described():
+        method = Wald("mine", covariance=observed, hessian=Mine())
+        return describe(rates(estimators=[MaximumLikelihood(exponential.MODEL, [method])]), None)
+
+    keep = described(), Mine(), described()
+    assert differences(keep[0], keep[2]) == []
+
+
+FILE = '''"""Aims."""
+import numpy as np
+from simstudy import MaximumLikelihood, Mechanism, Scenario, Study
+from simstudy.methods import OBSERVED
+from simstudy.models import exponential
+
+
+def draw(rng, n):
+    """Draw."""
+    return rng.exponential(size=n)  # one
+
+
+STUDY = Study(
+    name="mine",
+    scenarios=[Scenario(Mechanism("m", draw, lambda n: {"rate": 1.0}), {"n": 5})],
+    estimators=[MaximumLikelihood(exponential.MODEL, [OBSERVED])],
+    replicates=10,
+)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("# one", "# another comment", False),
+        ('"""Draw."""', '"""Draw n values."""', False),
+        ('"""Aims."""', '"""Other aims."""', False),
+        ("import numpy as np\n", "import numpy as np\n\n\n", False),
+        ("replicates=10", "replicates=20", False),
+        ("rng.exponential(size=n)", "rng.exponential(2.0, size=n)", True),
+        ('lambda n: {"rate": 1.0}', 'lambda n: {"rate": 2.0 - 1.0}', True),
+        ("STUDY = Study(", "STUDY: Study = Study(", False),
+    ],
+    ids=["comment", "docstring", "aims", "layout", "replicates", "code", "code in STUDY", "annotation"],
+)
+def test_code_counts_and_words_do_not(tmp_path, old, new, counts):
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    before = describe(*load(path))
+    assert old in FILE
+    path.write_text(FILE.replace(old, new))
+    lines = differences(before, describe(*load(path)))
+    assert bool(lines) == counts
+    assert all(line.startswith("code: stored") for line in lines)
+
+
+# --- pending -------------------------------------------------------------------------------------
+
+
+def test_all_is_pending_in_a_folder_that_does_not_exist(tmp_path):
+    store = Store(tmp_path / "none")
+    assert store.pending(rates(), 6, 4) == [(0, 0, 4), (0, 4, 6), (1, 0, 4), (1, 4, 6)]
+    assert not (tmp_path / "none").exists()
+
+
+def test_pending_fills_the_holes_whatever_the_blocks_were(tmp_path):
+    study, store = stored(tmp_path, size=2)
+    assert store.pending(study, 6, 4) == []
+    holes = [piece for piece in store.pieces() if piece.first == 2]
+    for piece in holes:
+        piece.path.unlink()
+    assert store.pending(study, 6, 4) == [(0, 2, 4), (1, 2, 4)]
+    assert store.pending(study, 6, 1) == [(0, 2, 3), (0, 3, 4), (1, 2, 3), (1, 3, 4)]
+    assert store.pending(study, 11, 4) == [(0, 2, 4), (0, 6, 10), (0, 10, 11),
+                                           (1, 2, 4), (1, 6, 10), (1, 10, 11)]  # fmt: skip
+    assert store.pending(study, 3, 4) == [(0, 2, 3), (1, 2, 3)]
+
+
+def test_blocks_that_overlap_are_not_read_twice(tmp_path):
+    """Such as two runs in one folder with different block sizes leave."""
+    study, store = stored(tmp_path, size=4)
+    expected = by_scenario(store)
+    for index in (0, 1):
+        store.save(study.scenarios[index].key, 2, 6, block(study, index, 2, 6))
+        store.save(study.scenarios[index].key, 0, 1, block(study, index, 0, 1))
+    for key, values in by_scenario(store).items():
+        assert_array_equal(values, expected[key], err_msg=key)
+
+
+# --- blocks --------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_read_to_the_bit(tmp_path):
+    study, store = stored(tmp_path)
+    for index, parts in enumerate(store.read()):
+        (cell, found), = parts  # fmt: skip
+        expected = block(study, index, 0, 6)["exponential"]
+        assert cell == study.cells(index)[0]
+        for name, values in expected.arrays().items():
+            if name not in ("seconds", "audit.seconds"):
+                assert_array_equal(found.arrays()[name], values, err_msg=name, strict=True)
+
+
+def test_most_reads_the_first_replicates_only(tmp_path):
+    study, store = stored(tmp_path, size=4)
+    for index, parts in enumerate(store.read(most=3)):
+        expected = block(study, index, 0, 3)["exponential"].estimate
+        assert_array_equal(parts[0][1].estimate, expected)
+
+
+def test_200_flipped_bits_are_all_found(tmp_path):
+    """One bit anywhere in the file: the digest in its name is of all its bytes."""
+    _, store = stored(tmp_path)
+    piece = store.pieces()[0]
+    content = piece.path.read_bytes()
+    assert store.load(piece) is not None
+    rng = np.random.default_rng(1)
+    for at in rng.integers(8 * len(content), size=200):
+        bad = bytearray(content)
+        bad[at // 8] ^= 1 << (at % 8)
+        piece.path.write_bytes(bad)
+        assert store.load(piece) is None, at
+
+
+def damage(store, kind):
+    """Damage the first block's file; return how many replicates are lost."""
+    piece = store.pieces()[0]
+    other = store.pieces()[-1]
+    content = piece.path.read_bytes()
+    if kind == "flipped byte":
+        piece.path.write_bytes(content[:100] + bytes([content[100] ^ 255]) + content[101:])
+    elif kind == "truncated":
+        piece.path.write_bytes(content[: len(content) // 2])
+    elif kind == "empty":
+        piece.path.write_bytes(b"")
+    elif kind == "foreign npz":
+        np.savez(piece.path, replicate=np.arange(3))
+    elif kind == "another scenario's block":
+        piece.path.unlink()
+        other.path.rename(piece.path.with_name(f"000000000-000000003.{other.path.name[20:]}"))
+        return 6
+    elif kind == "another range":
+        piece.path.rename(piece.path.with_name(piece.path.name.replace("000000003", "000000006")))
+        store.pieces()[1].path.unlink()
+        return 6
+    return 3
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["flipped byte", "truncated", "empty", "foreign npz", "another scenario's block", "another range"],
+)
+def test_a_damaged_block_is_moved_aside_and_pending_again(tmp_path, kind):
+    study, store = stored(tmp_path)
+    expected = by_scenario(store)
+    lost = damage(store, kind)
+    moved = store.check()
+    assert len(moved) == 1
+    assert moved[0].parent == store.folder / "damaged"
+    assert moved[0].is_file()
+    pending = store.pending(study, 6, 10)
+    assert sum(last - first for _, first, last in pending) == lost
+    for index, first, last in pending:
+        store.save(study.scenarios[index].key, first, last, block(study, index, first, last))
+    assert store.check() == []
+    for key, values in by_scenario(store).items():
+        assert_array_equal(values, expected[key], err_msg=key)
+
+
+def test_another_seeds_block_is_not_taken_for_this_studys(tmp_path):
+    study, store = stored(tmp_path / "one")
+    _, other = stored(tmp_path / "two", rates(seed=2))
+    for mine, foreign in zip(store.pieces(), other.pieces(), strict=True):
+        mine.path.unlink()
+        foreign.path.rename(mine.path.with_name(foreign.path.name))
+    assert len(store.check()) == 4
+    assert sum(last - first for _, first, last in store.pending(study, 6, 10)) == 12
+
+
+def test_reading_refuses_damage_and_says_what_to_do(tmp_path):
+    _, store = stored(tmp_path)
+    damage(store, "flipped byte")
+    with pytest.raises(StudyError, match=r"damaged blocks of scenario 'exponential n=.*run the study"):
+        list(store.read())
+
+
+def test_other_files_in_the_folder_disturb_nothing(tmp_path):
+    study, store = stored(tmp_path)
+    expected = by_scenario(store)
+    blocks = store.pieces()[0].path.parent
+    np.savez(blocks / "notes.npz", x=np.ones(3))
+    (blocks / "000000006-000000009.0123456789abcdef.npz.77.part").write_bytes(b"half")
+    (blocks / ".DS_Store").write_bytes(b"")
+    (store.folder / "blocks" / "stray").mkdir()
+    assert store.check() == []
+    assert store.pending(study, 6, 4) == []
+    for key, values in by_scenario(store).items():
+        assert_array_equal(values, expected[key], err_msg=key)
+
+
+def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
+    study, store = stored(tmp_path)
+    half = store.pieces()[0].path.with_name("000000000-000000003.0123456789abcdef.npz.77.part")
+    half.write_bytes(b"half")
+    store.open(study, None, RUN)
+    assert not half.exists()
+    assert len(store.pieces()) == 4
+
+
+def test_a_block_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    study, store = stored(tmp_path, size=6)
+    store.pieces()[0].path.unlink()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.save(study.scenarios[0].key, 0, 6, block(study, 0, 0, 6))
+    assert store.check() == []
+    assert store.pending(study, 6, 6) == [(0, 0, 6)] or store.pending(study, 6, 6) == [(1, 0, 6)]
+
+
+# --- folders -------------------------------------------------------------------------------------
+
+
+def test_keys_that_differ_only_in_illegal_characters_have_their_own_folders():
+    keys = ["a/b", "a:b", "a b", "a_b", "a\\b", "a?b", "a\nb", "ä", "ö", "A", "a", "..", ".", "a" * 300,
+            "a" * 299 + "b", "con", " "]  # fmt: skip
+    folders = [folder(key) for key in keys]
+    assert len({name.lower() for name in folders}) == len(keys)
+    for name in folders:
+        assert len(name) <= 100
+        assert name.isascii()
+        assert not set(name) & set('/\\:*?"<>| \n')
+        assert not name.startswith(".")
+        assert Path(name).name == name
+
+
+def test_scenarios_with_such_keys_are_kept_apart(tmp_path):
+    def near(name, value):
+        return Mechanism(name, lambda rng: rng.exponential(size=4), lambda: {"rate": value})
+
+    names = ["a/b", "a:b", "größe", "grÖße", "x" * 300, "x" * 299 + "y"]
+    scenarios = [Scenario(near(name, 1.0), {}) for name in names]
+    study, store = stored(tmp_path, rates(scenarios=scenarios))
+    found = by_scenario(store)
+    assert list(found) == names
+    for index, name in enumerate(names):
+        assert_array_equal(found[name], block(study, index, 0, 6)["exponential"].estimate[:, 0])
+
+
+# --- the manifest --------------------------------------------------------------------------------
+
+
+def test_the_manifest_says_what_was_run(tmp_path):
+    study, store = stored(tmp_path, rates(fewer={"observed": 4}, aims="Aims in größe."))
+    store.note_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
+    manifest = json.loads((store.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest == store.manifest()
+    described = manifest["study"]
+    assert {name: described[name] for name in ("name", "aims", "seed", "level", "replicates")} == {
+        "name": "rates", "aims": "Aims in größe.", "seed": 1, "level": 0.95, "replicates": 6,
+    }  # fmt: skip
+    assert described["fewer"] == {"observed": 4}
+    assert described["scenarios"][0]["key"] == study.scenarios[0].key
+    assert described["scenarios"][0]["factors"] == {"n": 5, "rate": 1.0}
+    assert described["scenarios"][0]["truth"] == {"rate": 1.0}
+    assert described["estimators"][0]["methods"] == ["observed"]
+    assert manifest["runs"] == [{"started": "2026-01-01", "seconds": 1.0, "replicates": 12}]
+    assert {"python", "numpy", "scipy"} <= set(manifest["versions"])
+    assert manifest["engine"] == "loop"
+
+
+def test_runs_are_kept_when_the_folder_is_taken_again(tmp_path):
+    study, store = stored(tmp_path)
+    store.note_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
+    store.open(study, None, RUN)
+    assert len(store.manifest()["runs"]) == 1
+
+
+def test_a_folder_without_a_manifest_holds_no_results(tmp_path):
+    with pytest.raises(StudyError, match=r"holds no results.*run the study first.*--out"):
+        Store(tmp_path).manifest()
+
+
+@pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"study": {}}', "\x00"], ids=repr)
+def test_a_manifest_that_cannot_be_read_is_told(tmp_path, content):
+    study, store = stored(tmp_path)
+    (store.folder / "manifest.json").write_text(content)
+    for attempt in (store.manifest, lambda: store.open(study, None, RUN)):
+        with pytest.raises(StudyError, match=r"manifest\.json cannot be read.*move the folder away"):
+            attempt()
+
+
+def test_blocks_without_a_manifest_are_refused(tmp_path):
+    study, store = stored(tmp_path)
+    (store.folder / "manifest.json").unlink()
+    with pytest.raises(StudyError, match=r"holds blocks but no manifest\.json.*--out"):
+        store.open(study, None, RUN)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "results", Path("/proc/results")):
+        with pytest.raises(StudyError, match=r"cannot write to .*: .*another folder with --out"):
+            Store(path).open(rates(), None, RUN)
+
+
+def test_looking_creates_nothing(tmp_path):
+    store = Store(tmp_path / "none")
+    assert (store.pieces(), store.check()) == ([], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A source with an option, which is part of the study."""
+
+    factor: float = 1.0
+    needs: ClassVar[tuple] = ()
+
+    def __call__(self, fitted):
+        return self.factor * fitted.fit.hessian
+
+
+def test_a_sources_options_are_part_of_the_study():
+    def described(source):
+        method = Wald("mine", covariance=observed, hessian=source)
+        return describe(rates(estimators=[MaximumLikelihood(exponential.MODEL, [method])]), None)
+
+    assert differences(described(Scaled()), described(Scaled())) == []
+    lines = differences(described(Scaled()), described(Scaled(2.0)))
+    assert len(lines) == 1
+    assert "factor=1.0" in lines[0]
+    assert "factor=2.0" in lines[0]
