@@ -484,7 +484,7 @@ def _newton(f: Callable[[Array], Array], start: Array) -> dict[str, Array]:
             "gradient": gradient,
             "hessian": hessian,
             "damping": damping,
-            "drop": jnp.where(definite, drop, 0.0),
+            "drop": jnp.where(definite, drop, jnp.inf),
             "full": full,
             "edm": edm,
             "linear": linear,

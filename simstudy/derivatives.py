@@ -215,15 +215,6 @@ def natural_hessian(
     return (hessian - bend) / (first[..., :, None] * first[..., None, :])
 
 
-def working_hessian(
-    gradient: Array, hessian: Array, theta: Array, supports: tuple[Support, ...]
-) -> Array:
-    """Turn a Hessian with respect to theta (gradient likewise) into one on the working scale."""
-    first, second = slopes(theta, supports)
-    bend = (gradient * second)[..., None] * np.eye(theta.shape[-1])
-    return hessian * (first[..., :, None] * first[..., None, :]) + bend
-
-
 def rise_hessian(target: Objective, theta: Array) -> Array:
     """Hessian of f at theta, by central differences whose steps make f rise by 0.01.
 

@@ -27,7 +27,6 @@ from simstudy.derivatives import (
     gradient_hessian,
     natural_hessian,
     rise_steps,
-    working_hessian,
 )
 from simstudy.model import from_working, inside, slopes, to_working
 from simstudy.records import Status
@@ -368,9 +367,11 @@ def _derivatives(
     if target.hessian is None:
         steps = _gradient_steps(exact, working)
         return value, exact(working), gradient_hessian(exact, working, steps)
+    first, second = slopes(theta, supports)
     gradient = target.gradient(theta)
-    hessian = working_hessian(gradient, target.curvature(theta), theta, supports)
-    return value, gradient * slopes(theta, supports)[0], hessian
+    hessian = target.curvature(theta) * first * first[:, None]
+    hessian.flat[:: len(theta) + 1] += gradient * second
+    return value, gradient * first, hessian
 
 
 def _gradient_steps(gradient: Callable[[Array], Array], x: Array) -> Array:

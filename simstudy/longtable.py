@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri, stdtrit
 
-from simstudy.measures import critical
-from simstudy.montecarlo import Array
+from simstudy.montecarlo import Array, Vector
 
 NUMBERS = ("truth", "truth_mcse", "estimate", "se", "lower", "upper", "df")
 """The number columns of the long table; all but estimate are optional."""
@@ -113,6 +113,34 @@ def long_table(
         reach = table["se"] * critical(level, table.get("df"))
         table["lower"], table["upper"] = table["estimate"] - reach, table["estimate"] + reach
     return table
+
+
+def critical(level: float, df: Vector | None = None) -> Array:
+    """Return the quantile of a central interval: normal, or Student's t with `df` degrees.
+
+    Parameters
+    ----------
+    level : float
+        Between 0 and 1.
+    df : (...) float, optional
+        Degrees of freedom; inf is the normal distribution.
+
+    Returns
+    -------
+    (...) float
+        The quantile of (1 + level)/2.
+
+    Examples
+    --------
+    >>> from simstudy.longtable import critical
+    >>> critical(0.95, df=[2.0, float("inf")]).round(3)
+    array([4.303, 1.96 ])
+    """
+    if df is None:
+        return np.asarray(ndtri((1 + level) / 2))
+    # few values, many rows: each quantile once
+    values, which = np.unique(np.asarray(df, dtype=float), return_inverse=True)
+    return np.asarray(stdtrit(values, (1 + level) / 2))[which].reshape(np.shape(df))
 
 
 def check_level(level: float) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import gammaln, ndtr, ndtri
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -879,9 +879,9 @@ def _finished(sheet: _Sheet, below: str, beside: str, ticks: int = 5) -> Figure:
             _number(axes.xaxis, ticks)
             _number(axes.yaxis, ticks)
             low, high = axes.get_xlim()
-            for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
-                if high - tick < 0.04 * (high - low):  # away from the label of the next panel
-                    label.set_horizontalalignment("right")
+            for value, tick in zip(axes.get_xticks(), axes.xaxis.get_major_ticks(), strict=True):
+                if high - value < 0.04 * (high - low):  # away from the label of the next panel
+                    tick.label1.set_horizontalalignment("right")
     left = sheet.blocks[0][0].get_position().x0 * wide
     _write(sheet.figure, left, 0.14, _text(below, 90), TEXT, color=MUTED, fontweight="normal")
     return sheet.figure
@@ -1044,19 +1044,20 @@ def _draw_lollipops(axes: Axes, rows: Floats, reference: float) -> None:
     limits = axes.get_xlim()
     value, low, high, state = rows.T
     seen, y = value.clip(*limits), np.arange(len(rows))
-    low, high = low.clip(*limits), high.clip(*limits)
+    known = np.isfinite(value)
+    colors = [STATES[int(k)][0] for k in state[known]]
+    axes.hlines(y[known], reference, seen[known], color=colors, linewidth=0.6, alpha=0.6)
+    ends = (end.clip(*limits)[known] for end in (low, high))
+    axes.hlines(y[known], *ends, color=colors, linewidth=2)
     for k, (color, marker) in enumerate(STATES):
-        own = np.isfinite(value) & (state == k)
-        axes.hlines(y[own], reference, seen[own], color=color, linewidth=0.6, alpha=0.6)
-        axes.hlines(y[own], low[own], high[own], color=color, linewidth=2)
         for mark, side in ((marker, seen == value), ("<", seen > value), (">", seen < value)):
-            at = own & side
+            at = side & (state == k)
             if at.any():
                 axes.plot(seen[at], y[at], mark, color=color, markersize=4, clip_on=False)
-        for at in np.flatnonzero(own & (seen != value)):
-            side = 5 if seen[at] > value[at] else -5
-            _note(axes, seen[at], y[at], f"{value[at]:.3g}", color, (side, 3.5))
-    for at in np.flatnonzero(~np.isfinite(value)):
+    for at in np.flatnonzero(known & (seen != value)):
+        shift = 5 if seen[at] > value[at] else -5
+        _note(axes, seen[at], y[at], f"{value[at]:.3g}", STATES[int(state[at])][0], (shift, 3.5))
+    for at in np.flatnonzero(~known):
         _note(axes, limits[0], float(at), "no answer", MUTED, (3, 0))
 
 
@@ -1078,14 +1079,14 @@ def _draw_zip(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> Non
     if not n:
         _corner(axes, "no answer", 0.02)
         return
-    share = binom(n, covers.mean())  # a closed-form stand-in is enough for a band one line high
-    axes.axhspan(*(100 * np.array(share.interval(0.95)) / n), color=GRID, zorder=0, linewidth=0)
+    ends = binomtest(int(covers.sum()), n).proportion_ci(method="wilson")
+    axes.axhspan(100 * ends.low, 100 * ends.high, color=GRID, zorder=0, linewidth=0)
     keep = _thin(n, 100)
     at = np.argsort(np.abs(_pivots(own)), kind="stable")[keep]
-    ends = np.column_stack([low, high]).clip(*(1.2 * np.array(limits)))
+    sides = np.column_stack([low, high]).clip(*(1.2 * np.array(limits)))
     for covered, color in ((True, BLUE), (False, VERMILLION)):
         chosen = covers[at] == covered
-        x = np.column_stack([ends[at[chosen]], np.full(chosen.sum(), np.nan)])
+        x = np.column_stack([sides[at[chosen]], np.full(chosen.sum(), np.nan)])
         y = np.repeat(100 * (keep[chosen] + 0.5) / n, 3)
         axes.plot(x.ravel(), y, color=color, linewidth=0.7, zorder=2)
     _corner(axes, f"{100 * covers.mean():.1f} % of {n:,}", 0.02)

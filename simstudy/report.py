@@ -1,8 +1,10 @@
 """The report: one HTML file that opens offline, the same in markdown, and the table for a terminal.
 
 Everything is made from the table, the audit, the frames of `performance` and `verdicts`, and the
-manifest; the words and their layout stand in `templates/`. Text that came from outside is escaped
-by the templates, and the page forbids scripts and addresses by its own content security policy.
+manifest; the layout stands in `templates/`. Text that came from outside is escaped by the
+templates, and the page forbids scripts and addresses by its own content security policy.
+
+The file is long because it is a list: the words of the page, then one function for each section.
 """
 
 from __future__ import annotations
@@ -135,7 +137,7 @@ def write(
 
     figures = Path(folder) / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    study = manifest["study"]
+    study = {"aims": "", "scenarios": [], "estimators": [], **manifest["study"]}
     level = float(study.get("level", 0.95))
     drawn = {}
     for name, figure in _figures(table, performance, verdicts, level):
@@ -155,6 +157,8 @@ def write(
         "reasons": list(_reasons(verdicts, why)),
         "measures": list(_measures(performance, verdicts)),
         "failures": _failures(table, manifest),
+        "asked": _asked(performance),
+        "measured": _levels(performance["measure"]),
         "fits": _fits(audit),
         "messages": _messages(audit),
         "run": _run(manifest),
@@ -175,7 +179,7 @@ def write(
 
 
 def terminal_table(verdicts: pd.DataFrame) -> str:
-    """Lay out the verdicts for a terminal: methods in rows, scenarios in columns, 100 wide.
+    r"""Lay out the verdicts for a terminal: methods in rows, scenarios in columns, 100 wide.
 
     Parameters
     ----------
@@ -197,15 +201,10 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
     ...     "parameter": "shape", "method": ["observed"] * 2 + ["opg"] * 2,
     ...     "verdict": ["trust", "trust", "too-large", "undecided"], "more": [0, 0, 0, 400],
     ...     "relerror": 0.0, "cover": [0.951, 0.948, 0.98, 0.962]})
-    >>> print(terminal_table(frame))
-    shape            n=20       n=50
-    observed   trust .951 trust .948
-    opg        large .980     ? .962
-    <BLANKLINE>
-    ?: not enough replicates to say; large: standard error too large.
-    <BLANKLINE>
-    Trust in every case (2 scenarios): observed.
-    opg: no trust for n = 20; ...
+    >>> print(terminal_table(frame).partition("\n\n")[0])
+    shape          n=20       n=50
+    observed trust .951 trust .948
+    opg      large .980     ? .962
     """
     names = plots.scenario_names(_levels(verdicts["scenario"]))
     wide = min(max(map(len, [*_levels(verdicts["method"]), *_facets(verdicts).values()])), 31)
@@ -341,6 +340,8 @@ def _number(row: Mapping[Any, Any]) -> Content:
     value, mcse = _rounded(row["value"], row["mcse"])
     share = row["measure"] in SHARES and math.isfinite(row["lower"])
     interval = f"[{row['lower']:.3f}, {row['upper']:.3f}]" if share else ""
+    if share and mcse == "0":  # the estimated error of a share of 0 or 1; its interval is honest
+        mcse = ""
     return {"value": value, "mcse": mcse, "interval": interval, "n": int(row["n"])}
 
 
@@ -359,6 +360,7 @@ def _failures(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Content:
     kinds = [status.name for status in Status if status.name in counts]
     kinds += [str(kind) for kind in counts if kind not in kinds]
     first = rows[rows["status"] != "ok"].drop_duplicates(["status", "method"])
+    first = first.drop_duplicates(["status", "scenario", "replicate"])
     lines = [
         {"cell": [str(part) for part in key], "counts": line, "asked": sum(line)}
         for key, line in zip(counts.index.tolist(), counts[kinds].to_numpy().tolist(), strict=True)
@@ -383,6 +385,12 @@ def _failures(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Content:
     }
 
 
+def _asked(performance: pd.DataFrame) -> int:
+    """Count the answers that the study asked for, also where the table shows only the first."""
+    rows = performance[performance["measure"] == "fail"]
+    return int(rows.drop_duplicates(["scenario", "estimator", "method"])["n"].sum())
+
+
 def _most(counts: pd.Series[int]) -> str:
     """Name the cell in which a status occurs most."""
     cell: Any = counts.idxmax()
@@ -404,14 +412,15 @@ def _replay(manifest: Mapping[str, Any], row: Mapping[Any, Any]) -> str:
 def _fits(audit: pd.DataFrame) -> list[Content]:
     """Sum up the diagnosis of the fits per scenario and estimator."""
     found = []
+    names = plots.scenario_names(_levels(audit["scenario"]))
     groups: Any = audit.groupby(["scenario", "estimator"], sort=False, observed=True)
     for (scenario, estimator), own in groups:
         fine, flag = own["status"] == "ok", own["success"].astype(bool)
         distance = np.sqrt(2 * own["plain_edm"][own["plain_edm"] >= 0])
         found.append(
             {
-                "scenario": str(scenario),
-                "estimator": str(estimator),
+                "scenario": names[scenario],
+                "estimator": estimator,
                 "fits": len(own),
                 "ok": int(fine.sum()),
                 "wrong": int((flag & ~fine).sum()),
@@ -447,7 +456,7 @@ def _run(manifest: Mapping[str, Any]) -> Content:
         "fewer": {
             method: count
             for method, count in study.get("fewer", {}).items()
-            if replicates is None or count < replicates
+            if replicates is not None and count < replicates
         },
         "seconds": _duration(sum(float(run["seconds"]) for run in runs)),
         "started": str(runs[0]["started"])[:16].replace("T", " ") if runs else "",
@@ -488,8 +497,10 @@ def _cases(
 
 def _rounded(value: float, mcse: float) -> tuple[str, str]:
     """Write a value to the second digit of its Monte Carlo error, and that error."""
-    if not (math.isfinite(mcse) and mcse > 0):
-        return f"{value:.4g}", "" if not math.isfinite(mcse) else "0"
+    if not math.isfinite(mcse):
+        return f"{value:.4g}", ""
+    if abs(value) >= 1e7 * mcse:
+        return f"{value:.6g}", f"{mcse:.0e}" if mcse else "0"
     digits = 1 - math.floor(math.log10(mcse))
     if digits > 6 or digits < -3 or abs(value) >= 1e7:
         lost = digits + math.floor(math.log10(abs(value))) if value else 1

@@ -24,16 +24,8 @@ Row = dict[Hashable, Any]
 
 _RESULTS = ("measure", "value", "mcse", "lower", "upper", "n")
 _OWN = (
-    "verdict",
-    "sentence",
-    "cover",
-    "cover_mcse",
-    "relerror",
-    "relerror_mcse",
-    "fail",
-    "n",
-    "more",
-)
+    "verdict", "sentence", "cover", "cover_mcse", "relerror", "relerror_mcse", "fail", "n", "more",
+)  # fmt: skip
 _MEASURES = (
     "n", "fail", "bias", "empse", "relerror", "cover", "becover", "cover_all", "miss_left",
     "miss_right", "corr", "ciwidth", "seratio_p05", "seratio_median", "seratio_p95",
@@ -527,7 +519,7 @@ def _magnitude(value: Floats, mcse: Floats, n: Floats, rule: Rule, z: float) -> 
     tolerance, limit = rule.relerror
     half = z * mcse
     known, enough = n > 0, n >= rule.fewest
-    fault = enough & ((value - half > tolerance) | (value == np.inf))
+    fault = enough & (value - half > tolerance)
     sound = ~known | (enough & (value + half < limit))
     needed = n * (half / np.maximum(value - tolerance, limit - value)) ** 2
     return _Check(fault, ~(fault | sound), needed, n)
@@ -563,7 +555,7 @@ def _further(
     Where the numbers do not yet say, the count is that of a method without any fault.
     """
     z, alpha = float(norm.ppf(rule.confidence)), 1 - level
-    edge = 1 - (1 - rule.cover) * alpha
+    edge = (1 + rule.cover) * alpha
     faultless = max(
         z**2 * edge * (1 - edge) / (rule.cover * alpha) ** 2,
         (z * 100 / rule.relerror[1]) ** 2 / 2,  # MCSE 100 / sqrt(2 n) of normal estimates

@@ -274,6 +274,26 @@ def test_start_is_inside_the_support_and_finite(case):
         assert np.isfinite(case.model.loglik(start, data)).all()
 
 
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        (exponential.MODEL, np.zeros(5)),
+        (normal.MODEL, np.full(5, 3.0)),
+        (normal.VARIANCE_MODEL, np.full(5, -3.0)),
+        (student_t.model(3), np.full(5, 3.0)),
+        (poisson.MODEL, np.full(5, 1e6)),
+        (negative_binomial.model(1), {"y": np.full(5, 1e6), "x": np.ones((5, 1))}),
+        (probit.model(1), {"y": np.ones(2), "x": np.array([[1e6], [-1e6]])}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_start_is_safe_for_odd_data(model, data):
+    """Values all alike, all zero, huge: inside the support, and the log-likelihood is finite."""
+    start = model.start(data)
+    assert inside(start, model.supports).all()
+    assert np.isfinite(model.loglik(start, data)).all()
+
+
 @every
 def test_score_is_the_gradient_of_loglik(case):
     """Four-point differences in steps of 1e-3: truncation and rounding both stay below 1e-9."""

@@ -1,4 +1,4 @@
-"""A study is a value that refuses to contradict itself; its messages say what came and what to do."""
+"""A study refuses to contradict itself, with messages that say what came and what to do."""
 
 import re
 from dataclasses import replace
@@ -105,9 +105,12 @@ def test_a_factor_that_is_no_number_or_string_is_refused():
         Scenario(with_truth(rate=1.0), {"x": [1, 2]})
 
 
-@pytest.mark.parametrize("name", ["truth", "replicate", "scenario", "estimator", "status", "se"])
-def test_a_factor_named_like_a_column_of_the_table_is_refused(name):
-    with refused(f"factor {name!r}", "column", "another name"):
+@pytest.mark.parametrize(
+    "name", ["truth", "replicate", "scenario", "estimator", "status", "se", "df", "rng"]
+)
+def test_a_factor_whose_name_has_a_meaning_already_is_refused(name):
+    """A column `df` would be read as the degrees of freedom of each row."""
+    with refused(f"factor {name!r}", "another name"):
         one(scenarios=[Scenario(with_truth(rate=1.0), {name: 1.0})])
 
 
@@ -323,10 +326,10 @@ def test_arrays_of_objects_are_compared_by_their_values():
         (lambda theta, data: data * np.nan, ("not finite for any observation", "nan", "possible")),
         (lambda theta, data: np.where(np.arange(10) < 7, -data, -np.inf),
          ("-inf for observation 7", "first of 3", "possible")),
-        (lambda theta, data: (-theta[0] * data).astype(np.float32), ("single precision", "float64")),
+        (lambda theta, data: (-theta[0] * data).astype(np.float32), ("precision", "float64")),
         (lambda theta, data: (-theta[0] * data).astype(np.float16), ("precision", "float64")),
     ],
-    ids=["scalar", "None", "too short", "complex", "all nan", "some infinite", "float32", "float16"],
+    ids=["scalar", "None", "too short", "complex", "all nan", "some infinite", "f32", "f16"],
 )  # fmt: skip
 def test_a_wrong_log_likelihood_is_refused_with_parameters_and_observation(loglik, fragments):
     with refused("'exponential n=10 rate=1'", "'mine'", "rate=1", *fragments):
@@ -334,7 +337,9 @@ def test_a_wrong_log_likelihood_is_refused_with_parameters_and_observation(logli
 
 
 def test_a_wrong_score_is_refused():
-    wrong = with_loglik(exponential.loglik, score=lambda theta, data: -exponential.score(theta, data))
+    wrong = with_loglik(
+        exponential.loglik, score=lambda theta, data: -exponential.score(theta, data)
+    )
     with refused("score at rate=1", "differs from numerical differences", "leave it out"):
         one(estimators=wrong).check()
 

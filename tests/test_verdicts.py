@@ -294,6 +294,13 @@ def test_each_fault_has_its_word_and_its_numbers(changed, word, said):
     assert (row.more > 0) == (word == "undecided")
 
 
+def test_bias_explains_its_misses():
+    """Misses on one side are what bias does; they are no second fault."""
+    biased = good(cover=0.80, bias=(-0.5, 0.03), miss_left=0.0, miss_right=0.2)
+    assert "one side" not in judged(biased).sentence
+    assert "one side" in judged(biased | {"becover": 0.8}).sentence
+
+
 def test_a_few_failures_ask_for_more_replicates():
     """1.5 % of 300: Wilson's interval runs from .7 to 3.2 %, across tolerance and limit."""
     row = judged(good(fail=0.015), n=300)
@@ -388,8 +395,14 @@ def test_one_replicate_decides_nothing():
     )  # fmt: skip
     assert row.verdict == "undecided"
     # a faultless method at 95 % needs z^2 .925 (.075) / .025^2 = 300 for coverage
-    assert row.more == 110 or 100 < row.more < 320
+    assert row.more == 300
     assert "standard error of unknown error" in row.sentence
+
+
+def test_before_the_numbers_speak_the_count_is_that_of_a_faultless_method():
+    """With a wide band of coverage, relerror decides it: (1.645 * 100 / 10)^2 / 2 = 135."""
+    frame = frame_of({"relerror": (np.nan, np.nan), "cover": 1.0}, n=1)
+    assert verdicts(frame, rule=Rule(cover=0.9)).more[0] == 140
 
 
 def test_two_replicates_decide_nothing_of_the_standard_error():

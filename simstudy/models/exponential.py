@@ -54,8 +54,8 @@ def pseudo_truth(*, mean: float, **_: float) -> dict[str, float]:
 
 
 def start(data: Array) -> Array:
-    """Return log(2) / median."""
-    return np.array([np.log(2) / np.median(data)])
+    """Return log(2) / median (log(2) where the median is zero)."""
+    return np.array([np.log(2) / (np.median(data) or 1.0)])
 
 
 def start_censored(data: Data) -> Array:

@@ -99,6 +99,19 @@ def mechanism(
     -------
     Mechanism
         Its data are the mapping `{"y": (n,), "x": (n, p)}`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.models.regression import autoregressive, mechanism
+    >>> def laplace(rng, eta, *, scale):
+    ...     return rng.laplace(eta, scale)
+    >>> two = {"b0": 1.0, "b1": 2.0}
+    >>> wages = mechanism("wages", autoregressive(2, 0.5), two, laplace, extra=["scale"])
+    >>> wages.draw(np.random.default_rng(1), n=5, scale=0.1)["x"].shape
+    (5, 2)
+    >>> wages.truth(n=5, scale=0.1)
+    {'b0': 1.0, 'b1': 2.0, 'scale': 0.1}
     """
     known = dict(coefficients)
     beta = np.array(list(known.values()), dtype=float)

@@ -1,0 +1,143 @@
+"""Time simstudy against the hand-written scripts, in one run on one machine.
+
+    python benchmarks/bench.py                    # the table of all studies
+    python benchmarks/bench.py gamma --scale 1    # one study, at the lengths of the bars
+
+Every line is a process of its own, timed from its start to its end, a simstudy line to the finished
+report. A throughput beyond start-up is the difference of two lengths over the difference of their
+times. `cold` begins with an empty cache of compiled programs. Whole-run ratios hold a run of the
+bar's length against the script's time at that length: its start-up plus length / throughput, since
+the script is timed at shorter lengths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class Lengths(NamedTuple):
+    """Replicates of the short and the long run of each contestant, and of the bar."""
+
+    script: tuple[int, int]
+    loop: tuple[int, int]
+    batched: tuple[int, int]
+    bar: int
+
+
+LENGTHS = {
+    "gamma": Lengths((500, 2500), (500, 2500), (20_000, 100_000), 20_000),
+    "logit": Lengths((50, 250), (50, 250), (1000, 5000), 5000),
+    "weibull": Lengths((500, 2500), (500, 2500), (20_000, 100_000), 20_000),
+    "negbin": Lengths((50, 250), (50, 250), (1000, 5000), 5000),
+    "bootstrap": Lengths((10, 40), (10, 40), (250, 1000), 1000),
+}
+
+
+class Timing(NamedTuple):
+    """Wall seconds of two lengths, and the largest process's memory."""
+
+    lengths: tuple[int, int]
+    seconds: tuple[float, float]
+    megabytes: float
+
+    @property
+    def rate(self) -> float:
+        """Replicates per second beyond start-up."""
+        return (self.lengths[1] - self.lengths[0]) / (self.seconds[1] - self.seconds[0])
+
+    def at(self, length: int) -> float:
+        """Seconds of a run of this length."""
+        return self.seconds[1] + (length - self.lengths[1]) / self.rate
+
+
+def timed(command: list[str], cache: str) -> tuple[float, float]:
+    """Run a command; return its wall seconds and peak megabytes."""
+    began = time.perf_counter()
+    environment = os.environ | ONE_THREAD | {"SIMSTUDY_CACHE": cache}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return time.perf_counter() - began, peak
+
+
+def script(study: str, lengths: tuple[int, int], jobs: int, exact: bool) -> Timing:
+    """Time a hand-written script."""
+    base = [sys.executable, str(HERE / "scripts.py"), study, "--jobs", str(jobs)]
+    base += ["--exact"] if exact else []
+    runs = [timed([*base, "--replicates", str(n)], "") for n in lengths]
+    return Timing(lengths, (runs[0][0], runs[1][0]), max(peak for _, peak in runs))
+
+
+def simstudy(
+    study: str, lengths: tuple[int, int], jobs: int, engine: str, cache: str
+) -> Timing:
+    """Time simstudy from the shell to the finished report."""
+    runs = []
+    for n in lengths:
+        out = tempfile.mkdtemp()
+        command = [sys.executable, "-m", "simstudy", "run", str(HERE / "studies" / f"{study}.py")]
+        command += ["--quiet", "--engine", engine, "--jobs", str(jobs), "--out", out]
+        runs.append(timed([*command, "--replicates", str(n)], cache))
+        shutil.rmtree(out)
+    return Timing(lengths, (runs[0][0], runs[1][0]), max(peak for _, peak in runs))
+
+
+def compare(study: str, jobs: int, scale: float) -> None:
+    """Print the table of one study."""
+    lengths = Lengths(*(
+        tuple(max(2, int(n * scale)) for n in pair) if isinstance(pair, tuple) else pair
+        for pair in LENGTHS[study]
+    ))  # fmt: skip
+    cache = tempfile.mkdtemp()
+    lines = {
+        "script, differences": script(study, lengths.script, jobs, exact=False),
+        "script, exact gradients": script(study, lengths.script, jobs, exact=True),
+        "simstudy loop, 1 job": simstudy(study, lengths.loop, 1, "loop", cache),
+        f"simstudy loop, {jobs} jobs": simstudy(study, lengths.loop, jobs, "loop", cache),
+    }
+    cold = simstudy(study, (lengths.bar, lengths.bar), jobs, "batched", cache).seconds[0]
+    warm = lines[f"simstudy batched, {jobs} jobs"] = simstudy(
+        study, lengths.batched, jobs, "batched", cache
+    )
+    slow, fast = lines["script, differences"], lines["script, exact gradients"]
+    print(f"\n{study}")
+    print(f"{'':28}{'replicates/s':>14}{'x script':>10}{'x exact':>10}{'start-up s':>12}{'MB':>7}")
+    for name, line in lines.items():
+        start = line.seconds[1] - line.lengths[1] / line.rate
+        print(f"{name:28}{line.rate:14,.0f}{line.rate / slow.rate:10.1f}{line.rate / fast.rate:10.1f}"
+              f"{start:12.1f}{line.megabytes:7.0f}")  # fmt: skip
+    print(
+        f"{lengths.bar:,} replicates to the finished report: cold {cold:.1f} s, warm "
+        f"{warm.at(lengths.bar):.1f} s; script {slow.at(lengths.bar):.1f} s, exact "
+        f"{fast.at(lengths.bar):.1f} s: {slow.at(lengths.bar) / cold:.1f} times the script cold, "
+        f"{slow.at(lengths.bar) / warm.at(lengths.bar):.1f} times warm"
+    )
+    shutil.rmtree(cache)
+
+
+def main() -> None:
+    """Read the command line and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", nargs="*", help=f"of {', '.join(LENGTHS)} (default: all)")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the lengths")
+    options = parser.parse_args()
+    for study in options.study or LENGTHS:
+        compare(study, options.jobs, options.scale)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,487 @@
+"""The command line: wrong input is refused with exit status 2 and nothing written; the rest works."""
+
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+import simstudy
+from simstudy import Result, cli
+from simstudy.records import Status
+
+HOME = Path(simstudy.__file__).parents[1]
+FILE = '''"""Does the rate hold?
+
+More words.
+"""
+import numpy as np
+
+from simstudy import MaximumLikelihood, Mechanism, Model, Scenario, Study, grid
+from simstudy.methods import OBSERVED_CENTRAL
+
+
+def draw(rng, n):
+    return rng.exponential(size=n)
+
+
+def truth(n):
+    return {"rate": 1.0}
+
+
+def loglik(theta, data):
+    return np.log(theta[0]) - theta[0] * data
+
+
+MODEL = Model("mine", {"rate": "positive"}, lambda data: np.ones(1), loglik)
+STUDY = Study(
+    name="mine",
+    scenarios=grid(Mechanism("mine", draw, truth), n=[20, 30]),
+    estimators=[MaximumLikelihood(MODEL, [OBSERVED_CENTRAL])],
+    replicates=6,
+    seed=1,
+)
+'''
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch):
+    """Write a study as studies/mine.py and stand beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    path = tmp_path / "studies" / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def execute(*arguments):
+    return cli.main([*map(str, arguments)])
+
+
+def run_mine(*arguments):
+    return execute("run", "mine", "--jobs", "1", "--quiet", *arguments)
+
+
+def hurried(monkeypatch):
+    """Leave the report out where a test is not about it."""
+    monkeypatch.setattr(Result, "report", lambda self: self.folder / "report.html")
+
+
+# --- wrong input ---------------------------------------------------------------------------------
+
+
+def body(line):
+    """Replace the body of the log-likelihood."""
+    return ("    return np.log(theta[0]) - theta[0] * data", f"    {line}")
+
+
+WRONG = {
+    "a syntax error": (
+        ("return rng.exponential(size=n)", "return rng.exponential(size=n"),
+        ["studies/mine.py, line 12", "never closed", "correct the file and run again"]),
+    "no STUDY": (
+        ("STUDY = Study(", "OTHER = Study("),
+        ["studies/mine.py exposes no study", "STUDY is missing", "STUDY = Study(...)"]),
+    "two scenarios alike": (
+        ("n=[20, 30]", "n=[20, 20.0]"),
+        ["two scenarios called 'mine n=20'", "each needs its own factors or name"]),
+    "an unknown truth": (
+        ('{"rate": 1.0}', '{"rates": 1.0}'),
+        ["'mine n=20'", "truth names 'rates'", "they have rate", "did you mean 'rate'?"]),
+    "a truth outside its support": (
+        ('{"rate": 1.0}', '{"rate": -1.0}'),
+        ["truth of 'rate' is -1.0", "outside its support 'positive'", "'mine'"]),
+    "a truth of the wrong length": (
+        ('{"rate": 1.0}', '{"rate": [1.0, 2.0]}'),
+        ["truth of 'rate' is [1.0, 2.0]", "due is one finite real number"]),
+    "a scalar log-likelihood": (
+        body("return np.sum(np.log(theta[0]) - theta[0] * data)"),
+        ["model 'mine'", "rate=1", "has the shape ()", "(20,)", "the terms of the sum"]),
+    "no log-likelihood": (
+        body("np.log(theta[0]) - theta[0] * data"),
+        ["model 'mine'", "rate=1", "returned None", "must return one number per observation"]),
+    "a complex log-likelihood": (
+        body("return np.log(theta[0] + 0j) - theta[0] * data"),
+        ["model 'mine'", "rate=1", "of type complex128", "due are real numbers"]),
+    "a log-likelihood of nan": (
+        body("return np.nan * data"),
+        ["model 'mine'", "rate=1", "not finite for any observation (the first is nan)", "must be"]),
+    "one observation of nan": (
+        body("return np.where(np.arange(len(data)) == 4, np.nan, -data)"),
+        ["model 'mine'", "rate=1", "nan for observation 4 (the first of 1)", "must be possible"]),
+    "a draw without its generator": (
+        ("rng.exponential(size=n)", "np.arange(1.0, n + 1)"),
+        ["'mine n=20'", "draw ignores its generator", "from the generator it is handed"]),
+    "replicates 0": (
+        ("replicates=6", "replicates=0"),
+        ["replicates is 0", "give a whole number of at least 1"]),
+    "replicates -5": (
+        ("replicates=6", "replicates=-5"),
+        ["replicates is -5", "give a whole number of at least 1"]),
+    "an unknown estimator": (
+        ("n=[20, 30]", 'n=20, only=["other"]'),
+        ["'mine n=20' is for the estimator 'other'", "it has mine"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "says"), WRONG.values(), ids=WRONG)
+def test_a_wrong_study_is_refused_and_nothing_is_written(path, capsys, change, says):
+    assert FILE.count(change[0]) >= 1
+    path.write_text(FILE.replace(*change))
+    assert run_mine() == cli.WRONG_INPUT == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("simstudy: ")
+    assert "Traceback" not in captured.err
+    for fragment in says:
+        assert fragment in captured.err
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--replicates", 0], ["replicates is 0", "at least 1"]),
+        (["--replicates", -5], ["replicates is -5", "at least 1"]),
+        (["--jobs", 0], ["jobs is 0", "at least 1, or -1"]),
+        (["--jobs", -2], ["jobs is -2", "at least 1, or -1"]),
+        (["--seed", -1], ["seed is -1", "at least 0"]),
+        (["--block", 0], ["--block is 0", "at least 1"]),
+        (["--scenario", 2], ["no scenario 2", "0: mine n=20", "1: mine n=30"]),
+        (["--out", "studies/mine.py"], ["cannot write to studies/mine.py", "--out"]),
+        (["--out", "studies/mine.py/r"], ["cannot write to studies/mine.py/r", "--out"]),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value[0], str) else "",
+)
+def test_wrong_options_are_refused_and_nothing_is_written(path, capsys, arguments, says):
+    assert run_mine(*arguments) == 2
+    said = capsys.readouterr().err
+    for fragment in says:
+        assert fragment in said
+    assert not Path("results").exists()
+    assert path.read_text() == FILE
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--replicates", "many"], ["--jobs", "1.5"], ["--engine", "fast"], ["--no-such"]]
+)
+def test_options_that_cannot_be_read_are_refused_with_the_usage(path, capsys, arguments):
+    with pytest.raises(SystemExit) as left:
+        run_mine(*arguments)
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: simstudy")
+    assert arguments[0].lstrip("-") in said.splitlines()[-1]
+    assert not Path("results").exists()
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("mien", "did you mean 'mine'?"), ("elsewhere/x.py", "in studies/ there are: mine")],
+)
+@pytest.mark.parametrize("command", ["run", "replay", "report"])
+def test_a_study_that_exists_nowhere(capsys, command, name, says):
+    extra = ["--scenario", 0, "--replicate", 0] if command == "replay" else []
+    assert execute(command, name, *extra) == 2
+    assert says in capsys.readouterr().err
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize("option", [[], ["--seed", "2"]], ids=["another study", "another seed"])
+def test_results_of_another_study_are_refused_and_kept(path, capsys, monkeypatch, option):
+    hurried(monkeypatch)
+    assert run_mine() == 0
+    before = {p: p.read_bytes() for p in Path("results").rglob("*") if p.is_file()}
+    if not option:
+        path.write_text(FILE.replace("theta[0] * data", "theta[0] * data * 1.0"))
+    assert run_mine(*option) == 2
+    said = capsys.readouterr().err
+    for fragment in ("results/mine holds another study", "stored", "asked", "--out"):
+        assert fragment in said
+    assert {p: p.read_bytes() for p in Path("results").rglob("*") if p.is_file()} == before
+
+
+def test_a_programming_error_shows_its_own_traceback(path, capsys):
+    path.write_text(FILE.replace("np.log(theta[0])", "np.lgo(theta[0])"))
+    assert run_mine() == 2
+    said = capsys.readouterr().err
+    for fragment in ("Traceback", "studies/mine.py", "in loglik", "lgo", "study's own code"):
+        assert fragment in said
+    assert not Path("results").exists()
+
+
+def test_an_error_of_simstudy_itself_is_not_blamed_on_the_study(path, capsys, monkeypatch):
+    def broken(self):
+        raise RuntimeError("the report is broken")
+
+    monkeypatch.setattr(Result, "report", broken)
+    assert path.exists()
+    assert run_mine() == 3
+    said = capsys.readouterr().err
+    assert "the report is broken" in said
+    assert "study's own code" not in said
+    assert "stored in results/mine" in said
+
+
+# --- what works ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("path")
+def test_a_run_writes_its_report_and_prints_the_verdicts(capsys):
+    assert execute("run", "mine", "--jobs", "1", "--engine", "loop") == cli.DONE == 0
+    said = capsys.readouterr().out
+    assert "observed-central" in said
+    assert "12 replicates in " in said
+    assert said.rstrip().endswith(f"report: {Path('results/mine/report.html')}")
+    assert Path("results/mine/report.html").is_file()
+    manifest = Result(Path("results/mine")).manifest()
+    assert manifest["study"]["aims"] == "Does the rate hold? More words."
+    assert manifest["command"] == "simstudy run mine --engine loop"
+
+
+@pytest.mark.usefixtures("path")
+def test_quiet_prints_nothing(capsys, monkeypatch):
+    hurried(monkeypatch)
+    assert run_mine() == 0
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+
+
+@pytest.mark.usefixtures("path")
+def test_more_replicates_extend(monkeypatch):
+    hurried(monkeypatch)
+    assert run_mine("--replicates", 2) == 0
+    first = Result(Path("results/mine")).table()
+    assert run_mine("--replicates", 9, "--block", 2) == 0
+    table = Result(Path("results/mine")).table()
+    assert len(table) == 18
+    expected = table[table["replicate"] < 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(first, expected, check_exact=True)
+
+
+@pytest.mark.usefixtures("path")
+def test_part_of_the_scenarios_is_incomplete_and_the_rest_is_told(capsys, monkeypatch):
+    hurried(monkeypatch)
+    assert run_mine("--scenario", 1) == cli.INCOMPLETE == 3
+    said = capsys.readouterr().err
+    assert "6 of 12 replicates are done" in said
+    command = said.strip().rpartition("the rest: ")[2]
+    assert command == "simstudy run mine"
+    assert execute(*command.split()[1:], "--jobs", 1, "--quiet") == 0
+    assert len(Result(Path("results/mine")).table()) == 12
+
+
+def test_nothing_could_be_fitted(path, capsys, monkeypatch):
+    hurried(monkeypatch)
+    path.write_text(FILE.replace("np.log(theta[0]) - theta[0] * data", "-1 / theta[0] + 0 * data"))
+    assert run_mine() == cli.NOTHING_FITTED == 4
+    assert "nothing could be fitted" in capsys.readouterr().err
+    assert not Result(Path("results/mine")).table()["status"].eq("ok").any()
+
+
+@pytest.mark.usefixtures("path")
+def test_an_interrupted_run_says_how_to_go_on(capsys, monkeypatch):
+    hurried(monkeypatch)
+    from simstudy.store import Store
+
+    save = Store.save
+
+    def saving(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "save", saving)
+        assert run_mine("--block", 2, "--seed", 5, "--out", "a folder") == cli.INTERRUPTED == 130
+    said = capsys.readouterr().err
+    assert "2 of 12 replicates are stored in a folder" in said
+    command = said.strip().rpartition("to go on: ")[2]
+    assert command == "simstudy run mine --seed 5 --out 'a folder'"
+    assert run_mine("--seed", 5, "--out", "a folder") == 0
+    assert len(Result(Path("a folder")).table()) == 12
+
+
+@pytest.mark.usefixtures("path")
+def test_ctrl_c_before_and_after_the_work_is_130_too(capsys, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("simstudy.study.Study.check", stop)
+        assert run_mine() == 130
+    assert "before anything was started" in capsys.readouterr().err
+    assert not Path("results").exists()
+    monkeypatch.setattr(Result, "report", stop)
+    assert run_mine() == 130
+    said = capsys.readouterr().err
+    assert "before anything was started" not in said
+    assert "interrupted" in said
+    assert len(Result(Path("results/mine")).table()) == 12
+
+
+def test_list_reads_names_and_aims_without_importing(path, capsys):
+    (path.parent / "broken.py").write_text("def (\n")
+    (path.parent / "bare.py").write_text("raise RuntimeError('imported')\n")
+    (path.parent / "loud.py").write_text('"""Loud aims."""\nraise RuntimeError("imported")\n')
+    assert execute("list") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(lines) == {"mine", "broken", "bare", "loud"}
+    assert lines["mine"].split(maxsplit=1)[1] == "Does the rate hold?"
+    assert lines["loud"].split(maxsplit=1)[1] == "Loud aims."
+    assert "no docstring" in lines["bare"]
+    assert "line 1" in lines["broken"]
+
+
+def test_list_without_studies(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert execute("list") == 2
+    assert "no studies" in capsys.readouterr().err
+
+
+def test_report_needs_only_the_folder(path, capsys, monkeypatch):
+    hurried(monkeypatch)
+    assert run_mine("--out", "elsewhere") == 0
+    assert run_mine() == 0
+    path.unlink()
+    hurried(monkeypatch)
+    for arguments in (["mine", "--out", "elsewhere"], ["mine"], ["elsewhere"], ["results/mine"]):
+        assert execute("report", *arguments) == 0
+        folder = {"mine": "results/mine"}.get(arguments[-1], arguments[-1])
+        assert capsys.readouterr().out == f"report: {Path(folder) / 'report.html'}\n"
+
+
+@pytest.mark.usefixtures("path")
+def test_report_before_the_run_says_what_to_do(capsys):
+    assert execute("report", "mine") == 2
+    assert "run the study first" in capsys.readouterr().err
+    assert not Path("results").exists()
+
+
+@pytest.mark.usefixtures("path")
+def test_replay_gives_the_numbers_of_the_table(capsys, monkeypatch):
+    hurried(monkeypatch)
+    assert run_mine() == 0
+    table = Result(Path("results/mine")).table()
+    row = table.query("n == 30 and replicate == 4").iloc[0]
+    assert execute("replay", "mine", "--scenario", 1, "--replicate", 4) == 0
+    said = capsys.readouterr().out
+    assert "mine, scenario 1 (mine n=30), replicate 4, seed 1" in said
+    for number in (row.estimate, row.se, row.lower, row.upper):
+        assert f"{number:.10g}" in said
+    assert Status.ok.sentence in said
+
+
+@pytest.mark.usefixtures("path")
+def test_replay_of_a_folder_takes_its_seed(capsys, monkeypatch):
+    hurried(monkeypatch)
+    assert run_mine("--seed", 9, "--out", "elsewhere") == 0
+    row = Result(Path("elsewhere")).table().query("n == 20 and replicate == 3").iloc[0]
+    for option in (["--seed", 9], ["--out", "elsewhere"]):
+        assert execute("replay", "mine", "--scenario", 0, "--replicate", 3, *option) == 0
+        said = capsys.readouterr().out
+        assert "seed 9" in said
+        assert f"{row.se:.10g}" in said
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize(
+    ("scenario", "replicate", "says"),
+    [(2, 0, "no scenario 2; there are\n  0: mine n=20\n  1: mine n=30"),
+     (-1, 0, "no scenario -1"), (0, -1, "--replicate is -1; replicates count from 0")],
+)  # fmt: skip
+def test_replay_of_what_does_not_exist(capsys, scenario, replicate, says):
+    assert execute("replay", "mine", "--scenario", scenario, "--replicate", replicate) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_study_anywhere_is_run_by_its_path(path, monkeypatch, tmp_path):
+    hurried(monkeypatch)
+    other = tmp_path / "other place"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert execute("run", path, "--jobs", 1, "--quiet") == 0
+    assert Result(other / "results" / "mine").manifest()["command"] == f"simstudy run {path}"
+
+
+# --- help and processes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["", "run", "report", "list", "replay"])
+def test_help_shows_examples(capsys, command):
+    with pytest.raises(SystemExit) as left:
+        execute(*command.split(), "--help")
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    _, _, examples = said.partition("example")
+    assert f"simstudy {command}".strip() in examples
+    if not command:
+        for word in ("run", "report", "list", "replay"):
+            assert f"simstudy {word}" in examples
+        for code in ("0 done", "2 wrong input", "3 incomplete", "4 nothing", "130 interrupted"):
+            assert code in said.replace("\n", " ")
+
+
+def test_no_command_prints_the_help(capsys):
+    assert execute() == 2
+    assert "usage: simstudy" in capsys.readouterr().out
+
+
+def process(*arguments, **options):
+    command = [sys.executable, "-m", "simstudy", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(HOME)}, **options
+    )
+
+
+def test_python_m_simstudy_is_the_command(capsys, tmp_path, monkeypatch):
+    project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
+    module, _, name = project["scripts"]["simstudy"].partition(":")
+    command = getattr(import_module(module), name)
+    assert command is cli.main
+    monkeypatch.chdir(tmp_path)
+    done = process("run", "no-such-study")
+    assert done.returncode == command(["run", "no-such-study"]) == 2
+    captured = capsys.readouterr()
+    assert (done.stdout, done.stderr) == (captured.out, captured.err)
+    assert "no study 'no-such-study'" in done.stderr
+
+
+def test_help_imports_nothing_heavy_and_is_quick(tmp_path):
+    """Half a second where a bare interpreter takes some hundredths: the machine may be busy."""
+    began = time.monotonic()
+    done = process("--help", cwd=tmp_path)
+    assert time.monotonic() - began < 0.5 or done.returncode != 0
+    script = (
+        "import sys\nfrom simstudy.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'numpy', 'scipy', 'pandas', 'joblib', 'jax', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    environment = os.environ | {"PYTHONPATH": str(HOME)}
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, env=environment
+    )
+
+
+def test_the_row_of_every_asked_replicate_is_there(path, monkeypatch):
+    """A data set in three fails; counts sum to what was asked, and the message is kept."""
+    hurried(monkeypatch)
+    failing = (
+        "    data = rng.exponential(size=n)\n    if data[0] > 1.1:\n"
+        "        raise ValueError('no data today')\n    return data"
+    )
+    path.write_text(FILE.replace("    return rng.exponential(size=n)", failing))
+    assert run_mine("--replicates", 30) == 0
+    result = Result(Path("results/mine"))
+    table, audit = result.table(), result.audit()
+    assert_array_equal(table.groupby("n").size(), [30, 30])
+    assert set(table["status"]) == {"ok", "data_error"}
+    bad = audit["status"] == "data_error"
+    assert 5 <= bad.sum() <= 40
+    assert audit.loc[bad, "message"].str.contains("ValueError: no data today").all()

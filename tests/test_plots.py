@@ -1,0 +1,456 @@
+import itertools
+import math
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import norm
+
+from simstudy import plots
+from simstudy.performance import summarize
+
+METHODS = (
+    "observed",
+    "observed-central-1e-5-diagonal",
+    "opg",
+    "lbfgsb-inverse",
+    "observed-log-wald",
+)
+UGLY = (
+    "<script>alert(1)</script> & $\\bad$",
+    "$1 and $2",
+    "|pipe| `tick` *star* _line_",
+    "\u63a8\u5b9a\u91cf \u03b8\u0302 \u043e\u0446\u0435\u043d\u043a\u0430",
+    "x" * 300,
+    "x" * 140 + "y" + "x" * 159,
+)
+
+
+def make_table(
+    replicates=60,
+    methods=METHODS,
+    sizes=(20, 50, 200),
+    shapes=(0.5, 2.0),
+    parameters=("shape", "rate"),
+):
+    """Make a table like that of a gamma study: lognormal estimates, some methods wrong, some failing.
+
+    Estimates grow with their standard error; the diagonal method is 40 % too small and fails in
+    part at n = 20, L-BFGS-B's are wild, and at n = 20 every twentieth fit fails.
+    """
+    rng = np.random.default_rng(20261121)
+    z = norm.ppf(0.975)
+    parts = []
+    for shape, n in itertools.product(shapes, sizes):
+        width = 1.4 / math.sqrt(n)
+        for k, parameter in enumerate(parameters):
+            truth = shape if k == 0 else 1.0
+            fitted = truth * np.exp(width * rng.normal(size=replicates))
+            fitted[(np.arange(replicates) % 20 == 3) & (n == 20)] = np.nan
+            for method in methods:
+                noise = {"opg": 0.2, "lbfgsb-inverse": 0.7}.get(method, 0.0)
+                se = fitted * width * np.exp(noise * rng.normal(size=replicates))
+                status = np.where(np.isnan(fitted), "not_converged", "ok").astype(object)
+                if method.endswith("diagonal"):
+                    se *= 0.6
+                    lost = (np.arange(replicates) % 15 == 7) & (n == 20)
+                    se[lost], status[lost] = np.nan, "rounding_noise"
+                log = method.endswith("log-wald")
+                lower = fitted * np.exp(-z * se / fitted) if log else fitted - z * se
+                upper = fitted * np.exp(z * se / fitted) if log else fitted + z * se
+                part = {
+                    "scenario": f"gamma n={n} shape={shape} rate=1", "n": n, "shape": shape,
+                    "replicate": np.arange(replicates), "estimator": "ml", "method": method,
+                    "parameter": parameter, "truth": truth, "estimate": fitted, "se": se,
+                    "lower": lower, "upper": upper, "status": status,
+                }  # fmt: skip
+                parts.append(pd.DataFrame(part))
+    table = pd.concat(parts, ignore_index=True)
+    for name in ("scenario", "estimator", "method", "parameter", "status"):
+        table[name] = pd.Categorical(table[name], categories=table[name].unique())
+    return table
+
+
+def cost_frame(performance):
+    """Take one row per method out of a performance frame and give each a price."""
+    own = performance[performance["measure"] == "cover"].drop_duplicates("method")
+    seconds = 10.0 ** -np.arange(1.0, len(own) + 1)
+    return own.rename(columns={"value": "cover"}).assign(seconds=seconds)
+
+
+FIGURES = {
+    "coverage": lambda table, performance: plots.coverage(performance),
+    "se_ratio": lambda table, performance: plots.se_ratio(performance),
+    "model_se": lambda table, performance: plots.model_se_against_empirical_se(performance),
+    "nested_loop": lambda table, performance: plots.nested_loop(performance, reference=0.95),
+    "cost": lambda table, performance: plots.cost(cost_frame(performance)),
+    "zip_plot": lambda table, performance: plots.zip_plot(table),
+    "se_against_estimate": lambda table, performance: plots.se_against_estimate(table),
+    "pit_ecdf": lambda table, performance: plots.pit_ecdf(table),
+    "bland_altman": lambda table, performance: plots.bland_altman(
+        table, table["method"].unique()[2], table["method"].unique()[0]
+    ),
+    "swarm": lambda table, performance: plots.swarm(table),
+}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return make_table()
+
+
+@pytest.fixture(scope="module")
+def performance(table):
+    return summarize(table)
+
+
+def rename(table, column, names):
+    """Give the levels of a label column other names, in order."""
+    levels = table[column].unique()
+    return table.assign(**{column: table[column].astype(object).map(dict(zip(levels, names)))})
+
+
+def texts(svg):
+    """List what an SVG says."""
+    return ["".join(node.itertext()) for node in ET.fromstring(svg).iter() if "text" in node.tag]
+
+
+def overlaps(figure):
+    """List pairs of texts whose boxes overlap by more than half a point either way."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    found = [
+        text
+        for text in figure.findobj(lambda artist: isinstance(artist, Text))
+        if text.get_visible() and text.get_text().strip()
+    ]
+    # ticks beyond the view and hidden labels are not drawn
+    drawn = [t for t in found if not hasattr(t, "axes") or t.axes is None or _shown(t)]
+    boxes = np.array([text.get_window_extent(renderer).extents for text in drawn])
+    slack = 0.5 * figure.dpi / 72
+    x0, y0, x1, y1 = boxes.T
+    across = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0) > slack
+    along = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0) > slack
+    pairs = np.argwhere(np.triu(across & along, 1))
+    return [(drawn[i].get_text(), drawn[j].get_text()) for i, j in pairs]
+
+
+def _shown(text):
+    """Tell whether a text of a panel is drawn: labels of hidden ticks are not."""
+    axes = text.axes
+    for axis in (axes.xaxis, axes.yaxis):
+        for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+            if text in (tick.label1, tick.label2):
+                low, high = sorted(axis.get_view_interval())
+                return low <= tick.get_loc() <= high
+    return True
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_same_input_gives_the_same_svg(name, table, performance):
+    """Drawn twice, letter by letter, without a date; and it is well-formed."""
+    first, second = (plots.svg(FIGURES[name](table, performance), name) for _ in range(2))
+    assert first == second
+    assert "<dc:date>" not in first
+    assert texts(first)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_rows_in_another_order_give_the_same_numbers(name, table, performance):
+    """A figure depends on the order of levels, not on that of replicates."""
+    back = table.iloc[::-1].sort_values(
+        ["parameter", "scenario", "method"], kind="stable", key=lambda c: c.cat.codes
+    )
+    ahead = table.sort_values(
+        ["parameter", "scenario", "method", "replicate"],
+        key=lambda c: c.cat.codes if c.name != "replicate" else c,
+    )
+    if name in ("zip_plot", "se_against_estimate", "bland_altman", "swarm"):
+        # dots are drawn in the order of the rows: compare what is said, not what is drawn
+        said = [texts(plots.svg(FIGURES[name](t, performance), name)) for t in (ahead, back)]
+    else:
+        said = [plots.svg(FIGURES[name](t, performance), name) for t in (ahead, back)]
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_names_are_taken_as_they_are(name):
+    """No name is read as mathematics or markup; long ones are shortened and stay apart."""
+    table = rename(make_table(replicates=30, methods=METHODS[:1] * 1), "method", [UGLY[0]])
+    parts = [rename(make_table(replicates=30, methods=METHODS[:1]), "method", [m]) for m in UGLY]
+    table = pd.concat(parts, ignore_index=True)
+    table = rename(table, "parameter", ["$\\alpha$ <b>", "\u03b2 & co"])
+    scenarios = [f"{name} n={k}" for k, name in enumerate(UGLY)]
+    table = rename(table, "scenario", scenarios)
+    performance = summarize(table, exact=UGLY[0])
+    said = texts(plots.svg(FIGURES[name](table, performance), name))
+    assert not any("\\$" in text for text in said)
+    assert any("$" in text for text in said)
+    assert max(map(len, said)) < 130
+
+
+def test_shortened_names_stay_apart():
+    """Two names of 300 letters that differ in the middle get different labels."""
+    labels = plots._unique(UGLY, 24)
+    assert len(set(labels.values())) == len(UGLY)
+    assert all(plots._width(label.replace("\\$", "$")) <= 24 for label in labels.values())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_labels_do_not_overlap(name, table, performance):
+    """In the usual size: six scenarios, five methods, two parameters."""
+    assert overlaps(FIGURES[name](table, performance)) == []
+
+
+@pytest.fixture(scope="module")
+def large():
+    methods = [*METHODS[:2], *(f"bootstrap-parametric-{k}-log-wald" for k in range(18))]
+    table = make_table(30, methods, (10, 20, 50, 100, 200, 500), (0.5, 1.0, 2.0, 4.0, 8.0), ("a",))
+    return table, summarize(table)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_labels_do_not_overlap_with_20_methods_and_30_scenarios(name, large):
+    assert overlaps(FIGURES[name](*large)) == []
+
+
+def test_coverage_draws_every_value_where_it_is(performance):
+    """Dots stand at the coverages, and their shape says on which side of the level the interval is."""
+    figure = plots.coverage(performance, level=0.95)
+    rows = performance[performance["measure"] == "cover"]
+    inside = rows[rows["value"] >= 0.7]
+    state = np.where(inside["upper"] < 0.95, "v", np.where(inside["lower"] > 0.95, "^", "o"))
+    drawn = [
+        (line.get_marker(), x)
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_marker() in ("o", "v", "^")
+        for x in line.get_xdata()
+    ]
+    expected = sorted(zip(state, inside["value"], strict=True))
+    assert [mark for mark, _ in sorted(drawn)] == [mark for mark, _ in expected]
+    # the values are passed on, not computed
+    assert_allclose([x for _, x in sorted(drawn)], [x for _, x in expected], rtol=1e-15)
+
+
+def test_what_lies_beyond_a_panel_is_written_at_its_edge():
+    """A ratio of a million does not hide the others: its value stands at the edge."""
+    frame = pd.DataFrame(
+        {
+            "scenario": "s", "estimator": "ml", "parameter": "p", "method": ["exact", "bfgs"] * 3,
+            "measure": ["seratio_p05"] * 2 + ["seratio_median"] * 2 + ["seratio_p95"] * 2,
+            "value": [1, 2e5, 1, 9.6e5, 1, 2e6], "mcse": 0.0, "lower": np.nan, "upper": np.nan, "n": 9,
+        }
+    )  # fmt: skip
+    figure = plots.se_ratio(frame)
+    assert figure.axes[0].get_xlim()[1] < 20
+    assert "9.6e+05" in texts(plots.svg(figure, "x"))
+
+
+def test_a_method_without_an_answer_keeps_its_row(table):
+    """It says so; a method that was not asked in a scenario has no row that could say it."""
+    first = table["scenario"].iloc[0]
+    mine = (table["method"] == "opg") & (table["scenario"] == first)
+    lost = table.assign(
+        **{name: table[name].mask(mine) for name in ("estimate", "se", "lower", "upper")},
+        status=table["status"].astype(object).mask(mine, "fit_error"),
+    )
+    said = texts(plots.svg(plots.coverage(summarize(lost)), "x"))
+    assert said.count("no answer") == 2
+    said = texts(plots.svg(plots.zip_plot(lost), "x"))
+    assert said.count("no answer") == 2
+
+
+def test_each_estimator_has_its_own_methods(table):
+    """Two estimators with different methods: no row for what was not asked."""
+    other = table[table["method"] == "opg"].assign(estimator="moments", method="jackknife")
+    both = pd.concat([table.astype({"estimator": object, "method": object}), other])
+    figure = plots.coverage(summarize(both))
+    said = texts(plots.svg(figure, "x"))
+    assert "no answer" not in said
+    assert {"shape (ml)", "shape (moments)"} <= set(said)
+    assert said.count("jackknife") == 2
+
+
+def test_zip_closes_at_the_coverage(table):
+    """In each panel the intervals below the coverage contain the truth, those above miss it."""
+    rows = table[(table["scenario"] == table["scenario"].iloc[0]) & table["se"].notna()]
+    for _, own in rows.groupby(["method", "parameter"], observed=True):
+        covers = (own["lower"] <= own["truth"]) & (own["truth"] <= own["upper"])
+        pivots = plots._pivots(own)
+        assert (np.abs(pivots) <= 1).tolist() == covers.tolist()
+
+
+def test_zip_thins_evenly(table):
+    """At most 100 intervals per panel, from the lowest rank to the highest."""
+    many = pd.concat([table.assign(replicate=table["replicate"] + 1000 * k) for k in range(4)])
+    for axes in plots.zip_plot(many).axes:
+        heights = np.concatenate([line.get_ydata() for line in axes.lines[1:]])
+        assert np.unique(heights).size == 100
+        assert heights.min() < 1
+        assert heights.max() > 99
+
+
+def test_pivot_of_a_wald_interval_is_the_studentized_error():
+    """Against brute force; one-sided intervals have an infinite arm, where the pivot is 0."""
+    rng = np.random.default_rng(1)
+    estimate, se = rng.normal(size=50), rng.uniform(0.5, 2, size=50)
+    rows = pd.DataFrame({"estimate": estimate, "truth": 0.3})
+    rows["lower"], rows["upper"] = estimate - 1.96 * se, estimate + 1.96 * se
+    # one division in another order: a few units in the last place
+    assert_allclose(plots._pivots(rows), (estimate - 0.3) / (1.96 * se), rtol=1e-12)
+    rows["upper"] = np.inf
+    assert_allclose(plots._pivots(rows)[estimate < 0.3], 0, atol=0)
+
+
+def test_inside_probability_against_enumeration():
+    """Every way in which 5 uniform values can fall between the points, with its probability."""
+    points, n = np.array([0.2, 0.5, 0.6]), 5
+    for miss in (0.02, 0.2, 0.5):
+        low = [norm_free_quantile(miss / 2, n, point) for point in points]
+        high = [norm_free_quantile(1 - miss / 2, n, point) for point in points]
+        expected = 0.0
+        for counts in itertools.product(range(n + 1), repeat=4):
+            if sum(counts) != n:
+                continue
+            reached = np.cumsum(counts)[:3]
+            if all(a <= r <= b for a, r, b in zip(low, reached, high, strict=True)):
+                ways = math.factorial(n) / math.prod(map(math.factorial, counts))
+                expected += ways * math.prod(
+                    share**count for share, count in zip([0.2, 0.3, 0.1, 0.4], counts, strict=True)
+                )
+        # sums of a few dozen exact terms
+        assert_allclose(plots._inside(n, points, miss), expected, rtol=1e-12)
+
+
+def norm_free_quantile(share, n, p):
+    """Take the binomial quantile by adding up."""
+    total = 0.0
+    for k in range(n + 1):
+        total += math.comb(n, k) * p**k * (1 - p) ** (n - k)
+        if total >= share * (1 - 1e-12):
+            return k
+    return n
+
+
+def test_bands_hold_simultaneously():
+    """Of 4,000 uniform samples 95 % stay inside, and pointwise bands would not do.
+
+    The share inside is at least .95 and, as the binomial is discrete, at most .97; with 4,000
+    samples its standard error is .0034, so five of them either way: a false alarm in 3 million.
+    """
+    rng = np.random.default_rng(2)
+    points = np.linspace(0, 1, 21)[1:-1]
+    lower, upper = plots.simultaneous_bands(200, points)
+    samples = np.sort(rng.uniform(size=(4000, 200)), axis=1)
+    ecdf = (samples[:, :, None] <= points).mean(axis=1)
+    share = ((ecdf >= lower) & (ecdf <= upper)).all(axis=1).mean()
+    assert 0.95 - 5 * 0.0034 < share < 0.97 + 5 * 0.0034
+
+
+def test_bands_are_symmetric():
+    """Turning the uniform around turns the bands around."""
+    points = np.linspace(0, 1, 12)[1:-1]
+    lower, upper = plots.simultaneous_bands(300, points)
+    assert_allclose(lower, 1 - upper[::-1], rtol=1e-12)  # counts divided by 300
+
+
+def test_bands_narrow_with_the_root_of_n():
+    """Also beyond the size up to which the level is tightened exactly."""
+    widths = []
+    for n in (2000, 200_000):
+        lower, upper = plots.simultaneous_bands(n, [0.25, 0.5, 0.75])
+        widths.append((upper - lower) * math.sqrt(n))
+    assert_allclose(widths[0], widths[1], rtol=0.03)  # counts are whole: one of 90 either way
+
+
+@pytest.mark.parametrize(("n", "points"), [(0, [0.5]), (10, [0.5, 0.5]), (10, [0.0, 0.5])])
+def test_bands_refuse_what_they_cannot_hold(n, points):
+    with pytest.raises(ValueError, match="at least 1 and the points must increase"):
+        plots.simultaneous_bands(n, points)
+
+
+def test_nested_loop_follows_the_scenarios(performance):
+    """The steps of a method are its values in the order of the scenarios."""
+    figure = plots.nested_loop(performance, "bias")
+    steps = [p for p in figure.axes[0].patches if p.get_label() == "opg"][0]
+    mine = performance[(performance["method"] == "opg") & (performance["measure"] == "bias")]
+    mine = mine[mine["parameter"] == "shape"].set_index("scenario")["value"]
+    order = performance["scenario"].unique()
+    assert_allclose(steps.get_data().values, mine.reindex(order), rtol=1e-15)  # passed on
+
+
+def test_scenarios_are_named_by_what_differs():
+    keys = ["gamma n=20 shape=0.5 rate=1", "gamma n=50 shape=0.5 rate=1"]
+    assert list(plots.scenario_names(keys).values()) == ["n=20", "n=50"]
+    assert plots.scenario_names(keys[:1]) == {keys[0]: keys[0]}
+    # where words alone do not tell, the whole key
+    same = ["a b b", "a b"]
+    assert plots.scenario_names(same) == dict(zip(same, same, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda t, p: plots.coverage(p[p["measure"] == "bias"]),
+            "no measure 'cover'; it holds: bias",
+        ),
+        (lambda t, p: plots.nested_loop(p, "covr"), "no measure 'covr'; it holds: .*cover"),
+        (lambda t, p: plots.zip_plot(t, scenario="gamma"), "no scenario 'gamma'; the table holds"),
+        (lambda t, p: plots.bland_altman(t, "opgg"), "'opgg' has no standard error; .*opg"),
+        (lambda t, p: plots.cost(p), "no column cover, seconds"),
+    ],
+)
+def test_errors_say_what_is_there(call, message, table, performance):
+    with pytest.raises(ValueError, match=message):
+        call(table, performance)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "wound",
+    [
+        lambda t: t[t["replicate"] == 0],
+        lambda t: t.assign(se=0.0, lower=t["estimate"], upper=t["estimate"]),
+        lambda t: t.assign(upper=np.inf),
+        lambda t: t.assign(
+            **{c: t[c] * 1e150 for c in ("truth", "estimate", "se", "lower", "upper")}
+        ),
+        lambda t: t.assign(estimate=t["truth"], se=1.0, lower=t["truth"] - 2, upper=t["truth"] + 2),
+        lambda t: t[(t["method"] != "opg") | (t["scenario"] != t["scenario"].iloc[0])],
+    ],
+    ids=["one replicate", "no width", "one-sided", "huge", "constant", "holes"],
+)
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning:simstudy.m", "ignore::UserWarning")
+def test_odd_numbers_are_drawn(name, wound, table):
+    """Nothing that a study can produce stops a figure."""
+    odd = wound(table)
+    performance = summarize(odd)
+    if name == "bland_altman" and not (odd["se"] > 0).any():
+        with pytest.raises(ValueError, match="no standard error"):
+            FIGURES[name](odd, performance)
+    else:
+        assert texts(plots.svg(FIGURES[name](odd, performance), name))
+
+
+def test_matplotlib_is_imported_only_to_draw():
+    """Nor is pyplot, with its state, ever."""
+    program = (
+        "import sys, simstudy.plots, simstudy.report; assert 'matplotlib' not in sys.modules; "
+        "import pandas as pd; from simstudy.plots import coverage, svg; "
+        "svg(coverage(pd.DataFrame({'scenario': 's', 'estimator': 'e', 'parameter': 'p', "
+        "'method': 'm', 'measure': 'cover', 'value': [.9], 'mcse': .01, 'lower': .8, 'upper': .95, "
+        "'n': 9})), 'x'); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
