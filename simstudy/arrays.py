@@ -73,6 +73,8 @@ def where(condition: Array, x: Array, y: Array) -> Array:
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)), elementwise, without overflow."""
+    if namespace(x) is np:
+        return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
     return namespace(x).logaddexp(0.0, x)
 
 

@@ -38,7 +38,7 @@ from simstudy.estimators import (
     together,
     write,
 )
-from simstudy.fit import FAILED, FINE, POLISHED, Fit, conditioning
+from simstudy.fit import FAILED, FINE, NEAR_SINGULAR, POLISHED, Fit, conditioning
 from simstudy.methods import ExactHessian, ExactScores, Fitted, Refits, RiseHessian, Source, Wald
 from simstudy.model import Support, from_working, inside, slopes, to_working
 from simstudy.records import Block, Status, empty, join
@@ -278,6 +278,9 @@ def _lanes(
     program = _program(model.loglik, model.supports, *wanted)
     found = _in_lanes(program, padded, _width(padded[2].shape[1], len(model.names)))
     theta = from_working(found["working"], model.supports)
+    # Where f may be level, the loop engine looks closer.
+    singular = conditioning(found["hessian"])[0] < NEAR_SINGULAR
+    found["state"][singular & (found["state"] == CONVERGED)] = LOST
     hessian = natural_hessian(found["gradient"], found["hessian"], theta, model.supports)
     place = Place(theta, -found["value"], found["edm"], hessian)
     given: dict[Source, Array] = {ExactHessian(): hessian}

@@ -150,7 +150,7 @@ def partner(cells: Cells, method: str) -> Array:
 
 def _is_told(values: pd.Series, group: Array, count: int) -> bool:
     """Return whether numbers are constant in each group so far, as factors of a scenario are."""
-    if count == 1 or count > _DENSE or values.dtype.kind not in "if":
+    if count == 1 or count > _DENSE or not len(group) or values.dtype.kind not in "if":
         return False
     member = np.zeros(count, dtype=np.int64)
     member[group] = np.arange(len(group))

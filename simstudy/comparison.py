@@ -180,6 +180,11 @@ def compare(
         for name, function in COMPARISONS.items()
         if {arg.removeprefix("reference_") for arg in signature(function).parameters} <= {*table}
     }
+    if not measures:
+        raise ValueError(
+            "the table has neither standard errors nor limits with a truth; there is nothing to "
+            "compare methods by"
+        )
     found = summarize(table, by=by, reference=reference, measures=measures)
     found = found[found["method"].astype(str) != reference].reset_index(drop=True)
     found.insert(list(found.columns).index("measure"), "reference", reference)

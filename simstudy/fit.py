@@ -32,6 +32,7 @@ from simstudy.model import from_working, inside, slopes, to_working
 from simstudy.records import Status
 
 FINE, FAILED = 1e-6, 1e-3
+NEAR_SINGULAR = 1e-6
 # An EDM of 5e-17 is a hundred-millionth of a standard error: nothing further can be seen.
 POLISHED = 5e-17
 TAKES_HESSIAN = {"newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr"}
@@ -50,7 +51,7 @@ class Fit:
     loglik : float
         Log-likelihood at theta.
     gradient : (p,)
-        Gradient of the negative log-likelihood on the working scale.
+        Gradient of the negative log-likelihood with respect to theta.
     hessian : (p, p)
         Its Hessian with respect to theta.
     edm, smallest, condition : float
@@ -120,7 +121,7 @@ def maximize(
     ValueError
         When the start is outside its support or the log-likelihood is not finite there.
     """
-    working = _start(target, start)
+    working = outset = _start(target, start)
     success, message, iterations, evaluations, inverse = True, "", 0, 0, None
     if optimizer is not None:
         found = _scaled(target, working, optimizer)
@@ -128,8 +129,11 @@ def maximize(
             working = found.x
         success, message = bool(found.success), str(found.message)
         iterations, evaluations = int(found.get("nit", 0)), int(found.nfev)
-    point, steps, rising = _polish(target, working)
-    status = Status.no_maximum if rising else _status(point)
+    first = _look(target, working)
+    if np.isnan(first.edm):
+        first = _look(target, outset)
+    point, steps, rising = _polish(target, first)
+    status = Status.no_maximum if rising or _flat(target, point) else _status(point)
     return _fit(target, point, status, success, iterations + steps, evaluations, inverse, message)
 
 
@@ -244,13 +248,13 @@ def _scale(target: Objective, value: Callable[[Array], float], working: Array) -
     return rise_steps(value, working, close=2.0)[0] / np.sqrt(2 * RISE)
 
 
-def _polish(target: Objective, working: Array, most: int = 100) -> tuple[_Point, int, bool]:
+def _polish(target: Objective, point: _Point, most: int = 100) -> tuple[_Point, int, bool]:
     """Take damped Newton steps to the maximum; tell whether the log-likelihood rises without end.
 
     At a maximum Newton's method squares the EDM. Where a parameter runs off to infinity it only
     shrinks by a constant factor (1/e for a logit), step after step.
     """
-    point, linear = _look(target, working), 0
+    linear = 0
     for count in range(most):
         if not point.edm > POLISHED and point.definite:
             return point, count, False
@@ -265,6 +269,30 @@ def _polish(target: Objective, working: Array, most: int = 100) -> tuple[_Point,
         if linear == 5 and point.edm > 1e3 * POLISHED:
             return point, count + 1, True
     return point, most, False
+
+
+def _flat(target: Objective, point: _Point) -> bool:
+    """Tell whether f stays level along its flattest direction, where the Hessian is near-singular.
+
+    A thousand units of the scaled coordinates would raise any curvature that can be told from none.
+    """
+    if not np.isfinite(point.hessian).all():
+        return False
+    scale, values, vectors = _scaled_eigen(point.hessian)
+    flattest = int(np.argmin(np.abs(values)))
+    if not -1e-10 < values[0] or abs(values[flattest]) > NEAR_SINGULAR:
+        return False
+    along = 1e3 * scale * vectors[:, flattest]
+    level = 64 * np.finfo(float).eps * (1 + abs(point.value))
+    for side in (1.0, -1.0):
+        for share in 0.5 ** np.arange(30):
+            there = from_working(point.working + side * share * along, target.model.supports)
+            rise = target.value(there) - point.value
+            if rise < np.inf:
+                break
+        if rise <= level:
+            return True
+    return False
 
 
 def _advance(target: Objective, point: _Point) -> _Point | None:

@@ -155,8 +155,8 @@ def check_known(what: str, asked: Iterable[str], known: Iterable[str]) -> None:
     names = list(dict.fromkeys(map(str, known)))
     for name in asked:
         if str(name) not in names:
-            close = difflib.get_close_matches(str(name), names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]!r}?" if close else "."
             listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
             raise ValueError(f"there is no {what} {name!r}{hint} There are: {listed}")
 

@@ -138,7 +138,7 @@ def empse(estimate: Vector, *, mcse: str = "robust") -> Measure:
     n, _, deviation = centered(t)
     squares = deviation**2
     sums = total(squares)
-    s = np.sqrt(sums / (n - 1))
+    s = np.where(n > 0, np.sqrt(sums / (n - 1)), np.nan)
     if _morris(mcse):
         error = s / np.sqrt(2 * (n - 1))
     else:

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -63,7 +64,7 @@ def summarize(
         Names of the catalogue, or functions: `{**MEASURES, "mine": mine}`. A function gets
         `(..., n)` arrays for the arguments it names after columns, after columns of the paired
         method (`reference_se`, `exact_se`), or `ok` (answered), `level`, `null`, `mcse`. By
-        default, all for which the table has the columns.
+        default, all of the catalogue for which the table has the columns.
 
     Returns
     -------
@@ -280,6 +281,7 @@ def _choose(
 ) -> _Chosen:
     """Return the measures to take, each with the names of the arguments that it gets."""
     functions = measures if isinstance(measures, Mapping) else catalogue
+    known = [*MEASURES.values(), *MORRIS.values()]
     if measures is not None:
         check_known("measure", measures, functions)
     chosen = {}
@@ -291,7 +293,7 @@ def _choose(
         if not missing:
             names = [p.name for p in parameters if p.name in offered and p.name not in bound]
             chosen[name] = (function, names)
-        elif measures is not None:
+        elif (functions is catalogue and measures is not None) or function not in known:
             raise ValueError(
                 f"measure {name!r} needs {', '.join(sorted(missing))}, which the table and the "
                 f"settings do not offer; they offer: {', '.join(sorted(offered))}"
@@ -327,7 +329,7 @@ def _evaluate(
 def _runs(sizes: Array) -> Iterator[tuple[int, int]]:
     """Yield ranges of cells of one size that together are not too large for the cache."""
     _, starts = np.unique(sizes, return_index=True)
-    for first, last in zip(starts, [*starts[1:], len(sizes)], strict=True):
+    for first, last in pairwise([*starts, len(sizes)]):
         step = max(1, _AT_ONCE // max(int(sizes[first]), 1))
         for lower in range(first, last, step):
             yield lower, min(lower + step, last)
@@ -367,7 +369,7 @@ def _warn_of_units(found: pd.DataFrame) -> None:
     if not all(len(values) for values in size.values()):
         return
     times = size["rbias"] + 1
-    far = np.abs(size["bias"]) > 20 * size["empse"]
+    far = np.abs(size["bias"]) > 3 * size["empse"]
     odd = np.flatnonzero(far & ((times > 10) | (times < 0.1)))
     if len(odd):
         row = found[found["measure"] == "rbias"].iloc[odd[0]]

@@ -651,7 +651,7 @@ def scenario_names(scenarios: Sequence[str]) -> dict[str, str]:
     words = [key.split() for key in scenarios]
     common = set.intersection(*map(set, words)) if len(words) > 1 else set()
     short = [", ".join(w for w in own if w not in common) for own in words]
-    if len(set(short)) < len(short) or not all(short):
+    if len(words) < 2 or len(set(short)) < len(short) or not all(short):
         short = list(scenarios)
     return dict(zip(scenarios, short, strict=True))
 
@@ -928,7 +928,7 @@ def _handle(text: str, color: str, marker: str) -> Line2D:
 
     size = 7 if marker in "_|s" else 4.5
     line = Line2D([], [], color=color, marker=marker, markersize=size, markeredgewidth=1.4)
-    line.set(linewidth=0, label=_text(text, 60))
+    line.set(linewidth=0, label=text)
     return line
 
 

@@ -3,9 +3,9 @@
 Spector & Mazzeo (1980, Journal of Economic Education 11:37) asked whether a new way of teaching
 (PSI) raised the grades in economics of 32 students, given their grade point average (GPA) and a
 test of what they knew before (TUCE). Here the covariates are the real ones and the truth is the
-published fit; only the outcomes are drawn again, for the 32 students and for classes two and eight
-times as large. In some draws a hyperplane separates the grades; such a data set has no estimate,
-and is counted.
+published fit; only the outcomes are drawn again, for the 32 students and for a class of 128, in
+which each of them has three doubles. In some draws a hyperplane separates the grades; such a data
+set has no estimate, and is counted.
 """
 
 from statsmodels.datasets import spector
@@ -32,7 +32,7 @@ STUDY = Study(
     name="spector",
     scenarios=grid(
         probit.mechanism(fixed(STUDENTS[list(PUBLISHED)]), PUBLISHED, name="spector"),
-        n=[32, 64, 256],
+        n=[32, 128],
     ),
     estimators=[
         MaximumLikelihood(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from checks import CASES, GAMMA, case_fitted
+from checks import CASES, GAMMA, LOGIT, case_fitted
 from numpy.testing import assert_allclose, assert_array_equal
 from statsmodels.tools import numdiff
 
@@ -136,19 +136,18 @@ def test_number_of_values_of_f(p):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "order"),
+    ("error", "order"),
     [
-        (lambda h: central_gradient(lambda v: np.exp(v[0]), np.zeros(1), h) - 1, 4),
-        (lambda h: central_hessian(lambda v: np.exp(v[0]), np.zeros(1), h) - 1, 2),
-        (lambda h: central_hessian(lambda v: np.exp(v @ [1, 2]), np.zeros(2), h)[0, 1] - 2, 2),
-        (lambda h: gradient_hessian(np.exp, np.zeros(1), h) - 1, 4),
+        (lambda h: central_gradient(lambda v: np.exp(v[0]), np.zeros(1), np.array([h]))[0] - 1, 4),
+        (lambda h: central_hessian(lambda v: np.exp(v[0]), np.zeros(1), np.array([h]))[0, 0] - 1, 2),
+        (lambda h: central_hessian(lambda v: np.exp(v.sum()), np.zeros(2), np.array([h, h]))[0, 1] - 1, 2),
+        (lambda h: gradient_hessian(np.exp, np.zeros(1), np.array([h]))[0, 0] - 1, 4),
     ],
     ids=["gradient", "diagonal", "off the diagonal", "from a gradient"],
 )
-def test_order_of_accuracy(scheme, order):
-    """Half the step divides the error by 2**order; the next term changes that by 2 % at h = 0.1."""
-    coarse, fine = (np.max(np.abs(scheme(np.full(2, h)[: 1 + (order == 2)]))) for h in (0.1, 0.05))
-    assert_allclose(coarse / fine, 2**order, rtol=0.02)
+def test_order_of_accuracy(error, order):
+    """Half the step divides the error by 2**order; the next term changes that by 1 % at h = 0.1."""
+    assert_allclose(error(0.1) / error(0.05), 2**order, rtol=0.01)
 
 
 # -- the rise rule ---------------------------------------------------------------------------------
@@ -294,7 +293,7 @@ def test_own_derivatives_are_taken_before_automatic_ones():
 
 
 @needs_jax
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [GAMMA, LOGIT], ids=lambda case: case.name)
 def test_automatic_derivatives_are_the_models_own(case):
     """Both are exact: only the order of rounding differs."""
     data, theta = case.data[0], case_fitted(case.name, 0).fit.theta * 1.1

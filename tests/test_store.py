@@ -16,7 +16,8 @@ from simstudy.intervals import log_wald
 from simstudy.methods import BOOTSTRAP, OBSERVED, ExactHessian, Wald
 from simstudy.models import exponential
 from simstudy.replicate import block
-from simstudy.store import Store, code, describe, differences, folder
+from simstudy.fingerprint import code, describe, differences
+from simstudy.store import Store, folder
 from simstudy.study import StudyError
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED])
@@ -366,15 +367,6 @@ def test_other_files_in_the_folder_disturb_nothing(tmp_path):
     assert store.pending(study, 6, 4) == []
     for key, values in by_scenario(store).items():
         assert_array_equal(values, expected[key], err_msg=key)
-
-
-def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path):
-    study, store = stored(tmp_path)
-    half = store.pieces()[0].path.with_name("000000000-000000003.0123456789abcdef.npz.77.part")
-    half.write_bytes(b"half")
-    store.open(study, None, RUN)
-    assert not half.exists()
-    assert len(store.pieces()) == 4
 
 
 def test_a_block_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
