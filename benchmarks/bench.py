@@ -81,9 +81,7 @@ def script(study: str, lengths: tuple[int, int], jobs: int, exact: bool) -> Timi
     return Timing(lengths, (runs[0][0], runs[1][0]), max(peak for _, peak in runs))
 
 
-def simstudy(
-    study: str, lengths: tuple[int, int], jobs: int, engine: str, cache: str
-) -> Timing:
+def simstudy(study: str, lengths: tuple[int, int], jobs: int, engine: str, cache: str) -> Timing:
     """Time simstudy from the shell to the finished report."""
     runs = []
     for n in lengths:

@@ -1,13 +1,13 @@
 """The batched engine: the loop engine's block from compiled JAX programs, one lane per data set.
 
-The log-likelihood is all a program is made of: its derivatives are automatic, data sets are padded to a
-common length with observations of weight zero, and every lane runs a damped Newton iteration until it
-is polished or has its own status. Curvature then goes through the same covariance, interval and
-record code as in the loop engine. Methods that need something else (SciPy's own optimizers, other
-libraries' Hessians) answer one fit at a time, from the fits of the batch.
+The log-likelihood is all a program is made of: its derivatives are automatic, data sets are padded
+to a common length with observations of weight zero, and every lane runs a damped Newton iteration
+until it is polished or has its own status. Curvature then goes through the same covariance,
+interval and record code as in the loop engine. Methods that need something else (SciPy's own
+optimizers, other libraries' Hessians) answer one fit at a time, from the fits of the batch.
 
-A program's number of lanes and its padding depend on the data's length alone, never on the block, so
-that no number depends on how replicates are cut into blocks.
+A program's number of lanes and its padding depend on the data's length alone, never on the block,
+so that no number depends on how replicates are cut into blocks.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
         busy = draws.asked[rows][:, alone].any(axis=1) & (lanes.state == CONVERGED)
         for k in np.flatnonzero(busy):
             b = int(rows[k])
-            fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, k))
+            fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, int(k)))
             sourced[b] = {source: values[k] for source, values in lanes.sources.items()}
         _refit(estimator, draws, lanes, padded, fits, sourced)
     for b in sorted(fits):
@@ -156,9 +156,7 @@ def _in_programs(method: Any) -> bool:
     return isinstance(method, Wald) and all(isinstance(s, IN_PROGRAMS) for s in sources)
 
 
-def _write_fits(
-    estimator: MaximumLikelihood, draws: Draws, block: Block, lanes: _Lanes
-) -> None:
+def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes: _Lanes) -> None:
     """Write estimates, audit and the answers of all methods of arrays into a block."""
     rising, good = lanes.state == RISING, lanes.state == CONVERGED
     settled = rising | good
@@ -267,9 +265,7 @@ def _stack(
     return starts, stack([d for _, _, d in members]), weights
 
 
-def _lanes(
-    estimator: MaximumLikelihood, rows: Array, padded: tuple[Array, Data, Array]
-) -> _Lanes:
+def _lanes(estimator: MaximumLikelihood, rows: Array, padded: tuple[Array, Data, Array]) -> _Lanes:
     """Run the fits of one group through its program, a fixed number of lanes at a time."""
     began = time.perf_counter()
     model = estimator.model
@@ -296,7 +292,8 @@ def _lanes(
 
 def _width(length: int, p: int) -> int:
     """Choose how many lanes a program has: about a megabyte of observations, at least eight."""
-    return int(min(1024, max(8, 2 ** int(np.log2(2**17 / (length * p))))))
+    fitting = int(np.log2(2**17 / (length * p)))
+    return int(np.clip(2**fitting, 8, 1024))
 
 
 def _in_lanes(program: Callable[..., Any], inputs: tuple[Any, ...], width: int) -> dict[str, Array]:
@@ -409,7 +406,10 @@ def _refit_program(
 
 
 def _objective(
-    loglik: Callable[[Array, Data], Array], supports: tuple[Support, ...], data: Data, weights: Array
+    loglik: Callable[[Array, Data], Array],
+    supports: tuple[Support, ...],
+    data: Data,
+    weights: Array,
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return f of the working values, in JAX, and theta of them."""
     jax = _jax()

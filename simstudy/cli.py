@@ -140,15 +140,14 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
-    result = Result(outcome.folder)
-    path = result.report()
+    published = Result(outcome.folder).publish()
     if not options.quiet:
         from simstudy.report import terminal_table
 
-        print(terminal_table(result.verdicts()))
+        print(terminal_table(published.verdicts))
         print(f"{outcome.computed:,} replicates in {outcome.seconds:,.1f} s")
-        print(f"report: {path}")
-    if not result.audit()["status"].eq("ok").any():
+        print(f"report: {published.path}")
+    if not published.fitted:
         print("simstudy: nothing could be fitted; the report says why", file=sys.stderr)
         return NOTHING_FITTED
     if outcome.done < outcome.asked:

@@ -280,7 +280,7 @@ def _flat(target: Objective, point: _Point) -> bool:
         return False
     scale, values, vectors = _scaled_eigen(point.hessian)
     flattest = int(np.argmin(np.abs(values)))
-    if not -1e-10 < values[0] or abs(values[flattest]) > NEAR_SINGULAR:
+    if values[0] < -1e-10 or abs(values[flattest]) > NEAR_SINGULAR:
         return False
     along = 1e3 * scale * vectors[:, flattest]
     level = 64 * np.finfo(float).eps * (1 + abs(point.value))

@@ -192,7 +192,7 @@ def table(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
         Columns scenario, the factors, replicate, estimator, method, parameter, truth, estimate, se,
         lower, upper, status; labels are categorical.
     """
-    return _stack([_rows(cell, block) for cell, block in parts])
+    return _frame([_rows(cell, block) for cell, block in parts])
 
 
 def audit(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
@@ -208,7 +208,7 @@ def audit(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
         columns |= {name: block.audit[name] for name in AUDIT}
         columns["status"] = _words(block.audit["status"])
         frames.append(columns)
-    return _stack(frames)
+    return _frame(frames)
 
 
 def seconds(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
@@ -270,11 +270,14 @@ def _words(codes: Array) -> Any:
     return _codes(codes, [status.name for status in Status])
 
 
-def _stack(parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables of several scenarios one under another, labels kept categorical."""
+    return _frame([{str(name): frame[name].array for name in frame} for frame in frames])
+
+
+def _frame(parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Stack parts of columns; a factor that a scenario does not have is missing there."""
     names = list(dict.fromkeys(name for part in parts for name in part))
-    tail = [n for n in names if parts and n in parts[0]]
-    names = tail + [n for n in names if n not in tail]
     sizes = [len(next(iter(part.values()))) for part in parts]
     columns = {}
     for name in names:

@@ -145,7 +145,7 @@ def write(
         (figures / f"{name}.svg").write_text(drawn[name], encoding="utf-8")
     content = {
         "study": study,
-        "manifest": manifest,
+        "manifest": {"runs": [], "command": "", **manifest},
         "level": level,
         "words": {w: word for w, word in WORDS.items() if w in set(verdicts["verdict"])},
         "groups": GROUPS,
@@ -577,8 +577,9 @@ def _short(text: str) -> str:
 _INLINE: tuple[tuple[str, str], ...] = (
     (r"^.*?(?=<svg)", ""),
     (r"\s*<metadata>.*?</metadata>", ""),
+    (r"\s*<defs>\s*<style.*?</style>\s*</defs>", ""),
     (r' xmlns(:xlink)?="[^"]*"', ""),
-    (r'<g id="[^"]*">', "<g>"),
+    (r' id="[A-Za-z0-9.]+_[0-9]+"', ""),  # counted anew in every figure, and never referred to
     (plots.INK, "var(--ink)"),
     (plots.MUTED, "var(--muted)"),
     (plots.GRID, "var(--rule)"),

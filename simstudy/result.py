@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from simstudy import performance as measures
@@ -64,29 +66,94 @@ class Result:
 
     def report(self) -> Path:
         """Write report, figures, performance and rows beside the store; return the report."""
+        return self.publish().path
+
+    def publish(self) -> Published:
+        """Write everything, reading each scenario's blocks once; return what a terminal shows."""
         manifest = self.manifest()
-        performance = self.performance()
-        found = verdicts(performance, level=float(manifest["study"]["level"]))
-        performance.to_csv(self.folder / "performance.csv", index=False)
-        self._rows("replicates", self.table())
-        self._rows("audit", self.audit())
-        return report.write(
-            self.folder,
-            self.table(IN_FIGURES),
-            self.audit(),
-            performance,
-            found,
-            manifest,
-            why=explain(performance, found),
-        )
+        level = float(manifest["study"]["level"])
+        performance, audits, few = [], [], []
+        with Rows(self.folder / "replicates") as rows, Rows(self.folder / "audit") as audit_rows:
+            for parts in Store(self.folder).read():
+                table, audit = _aligned(records.table(parts), manifest), records.audit(parts)
+                performance.append(measures.summarize(table, level=level))
+                rows.add(table)
+                audit_rows.add(audit)
+                few.append(table[table["replicate"] < IN_FIGURES])
+                audits.append(audit)
+        whole = pd.concat(performance, ignore_index=True)
+        whole.to_csv(self.folder / "performance.csv", index=False)
+        found = verdicts(whole, level=level)
+        audit = records.stack(audits)
+        why = explain(whole, found, level=level)
+        path = report.write(self.folder, records.stack(few), audit, whole, found, manifest, why=why)
+        return Published(path, found, bool((audit["status"] == "ok").any()))
 
     def _gather(self, rows: Callable[[Any], pd.DataFrame], most: int | None) -> pd.DataFrame:
         """Make rows of every scenario's blocks."""
         return rows(part for parts in Store(self.folder).read(most) for part in parts)
 
-    def _rows(self, name: str, frame: pd.DataFrame) -> None:
-        """Write rows as parquet, or as CSV without pyarrow."""
-        try:
-            frame.to_parquet(self.folder / f"{name}.parquet", index=False)
-        except ImportError:
-            frame.to_csv(self.folder / f"{name}.csv", index=False)
+
+def _aligned(table: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+    """Give a scenario's rows the factor columns of all scenarios, empty where it has none."""
+    factors: dict[str, Any] = {}
+    for scenario in manifest["study"]["scenarios"]:
+        factors = scenario["factors"] | factors
+    for name, example in factors.items():
+        if name not in table:
+            table[name] = "" if isinstance(example, str) else np.nan
+    names = [name for name in table if name not in factors]
+    return table[[names[0], *factors, *names[1:]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What `Result.publish` wrote and found: the report, the verdicts, whether any fit succeeded."""
+
+    path: Path
+    verdicts: pd.DataFrame
+    fitted: bool
+
+
+class Rows:
+    """A file of rows written part by part: parquet, or CSV without pyarrow.
+
+    Parameters
+    ----------
+    path : Path
+        Without its ending.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember where; the file is made with the first part."""
+        self.path, self.parts = path, 0
+        self.writer: Any = None
+
+    def __enter__(self) -> Rows:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Add a part: the rows of one scenario."""
+        self.parts += 1
+        if importlib.util.find_spec("pyarrow") is None:
+            first = self.parts == 1
+            with self.path.with_suffix(".csv").open("w" if first else "a", newline="") as file:
+                frame.to_csv(file, index=False, header=first)
+            return
+        import pyarrow
+        import pyarrow.parquet
+
+        plain = frame.astype(
+            {name: "str" for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}
+        )
+        part = pyarrow.Table.from_pandas(plain, preserve_index=False)
+        if self.writer is None:
+            target = self.path.with_suffix(".parquet")
+            self.writer = pyarrow.parquet.ParquetWriter(target, part.schema)
+        self.writer.write_table(part.cast(self.writer.schema))

@@ -59,7 +59,9 @@ CASES = [
 GAMMA, NORMAL, BINOMIAL, LOGIT = CASES
 
 
-def fitted(model: Model, data, *, fit: Fit | None = None, level: float = 0.95, i: int = 0) -> Fitted:
+def fitted(
+    model: Model, data, *, fit: Fit | None = None, level: float = 0.95, i: int = 0
+) -> Fitted:
     """Fit one data set as the engine does, with the streams of replicate i."""
     target = objective(model, data)
     with quiet():
@@ -211,7 +213,10 @@ def check_method_takes_leading_axes(method: Wald, case: Case) -> None:
         for place, ready in zip(places, given, strict=True)
     ]
     stacked = type(places[0])(
-        **{f.name: np.stack([getattr(place, f.name) for place in places]) for f in fields(places[0])}
+        **{
+            f.name: np.stack([getattr(place, f.name) for place in places])
+            for f in fields(places[0])
+        }
     )
     ready = tuple(np.stack(values) for values in zip(*given, strict=True))
     flat = method.answer(stacked, ready, 0.9, supports)

@@ -43,7 +43,7 @@ def test_covered_is_the_coverage_of_wald_intervals():
 
 
 def test_calibration_of_a_table():
-    """Every level within 4 MCSE of the exact coverage, normal and Student: 1 in 1,500 false alarms."""
+    """Each level within 4 MCSE of the exact coverage, normal and Student: false alarm 1 in 1,500."""
     estimate, se, df = small_samples()
     table = pd.DataFrame({"n": 6, "replicate": np.arange(20_000), "method": "mean"})
     table = table.assign(truth=0.0, estimate=estimate, se=se)
@@ -55,7 +55,7 @@ def test_calibration_of_a_table():
         assert list(found["level"]) == [0.5, 0.8, 0.9, 0.95, 0.99]
         assert list(found.columns[:4]) == ["factor_n", "method", "level", "value"]
         assert np.all(np.abs(found["value"] - exact(found["level"])) < 4 * found["mcse"])
-    with pytest.raises(ValueError, match="level is 50; .*did you mean 0.5?"):
+    with pytest.raises(ValueError, match=r"level is 50; .*did you mean 0\.5\?"):
         calibration(table, levels=[50])
 
 

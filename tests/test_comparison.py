@@ -104,9 +104,9 @@ def test_closed_jackknives_match_deleting_each_replicate(n):
 
 
 def test_reported_errors_are_the_true_spread():
-    """Over 1,500 studies, within 5 % and 3.5 of the spread's own errors: false alarm below 1 in 500.
+    """Over 1,500 studies, within 5 % and 3.5 of the spread's own errors.
 
-    Without the pairing the errors would be several times too large: that is shown too.
+    False alarm below 1 in 500. Without the pairing the errors would be several times too large: that is shown too.
     """
     t, se, other = two_methods(400, studies=(1500,))
     ends = (t - 2 * other, t + 2 * other, t - 2 * se, t + 2 * se)
@@ -170,7 +170,7 @@ def test_compare_takes_what_the_table_has():
 def test_compare_refuses_what_it_cannot_pair():
     """An unknown reference; no replicate column."""
     table = long(*two_methods(20))
-    with pytest.raises(ValueError, match="no method 'observd'; did you mean 'observed'?"):
+    with pytest.raises(ValueError, match=r"no method 'observd'; did you mean 'observed'\?"):
         compare(table, reference="observd")
     with pytest.raises(ValueError, match="paired by their id"):
         compare(table.drop(columns="replicate"))

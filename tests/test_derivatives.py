@@ -139,8 +139,16 @@ def test_number_of_values_of_f(p):
     ("error", "order"),
     [
         (lambda h: central_gradient(lambda v: np.exp(v[0]), np.zeros(1), np.array([h]))[0] - 1, 4),
-        (lambda h: central_hessian(lambda v: np.exp(v[0]), np.zeros(1), np.array([h]))[0, 0] - 1, 2),
-        (lambda h: central_hessian(lambda v: np.exp(v.sum()), np.zeros(2), np.array([h, h]))[0, 1] - 1, 2),
+        (
+            lambda h: central_hessian(lambda v: np.exp(v[0]), np.zeros(1), np.array([h]))[0, 0] - 1,
+            2,
+        ),
+        (
+            lambda h: (
+                central_hessian(lambda v: np.exp(v.sum()), np.zeros(2), np.array([h, h]))[0, 1] - 1
+            ),
+            2,
+        ),
         (lambda h: gradient_hessian(np.exp, np.zeros(1), np.array([h]))[0, 0] - 1, 4),
     ],
     ids=["gradient", "diagonal", "off the diagonal", "from a gradient"],
@@ -206,9 +214,7 @@ def test_rise_hessian_does_not_see_a_constant():
     """
     one = case_fitted("gamma", 0)
     n, theta = len(GAMMA.data[0]), one.fit.theta
-    shifted = replace(
-        gamma.MODEL, loglik=lambda theta, data: gamma.loglik(theta, data) + 1e8 / n
-    )
+    shifted = replace(gamma.MODEL, loglik=lambda theta, data: gamma.loglik(theta, data) + 1e8 / n)
     target = objective(shifted, GAMMA.data[0])
     expected = rise_hessian(one.target, theta)
     found = rise_hessian(target, theta)

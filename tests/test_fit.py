@@ -280,9 +280,7 @@ def test_plain_run_stays_at_a_saddle_and_says_success(two_groups):
 def test_fit_escapes_from_a_saddle(two_groups, optimizer):
     """The maximum is the one from a start with the groups apart, up to the names of the groups."""
     expected = fit(mixture(lambda data: np.quantile(data, [0.25, 0.75])), two_groups)
-    found = fit(
-        mixture(lambda data: np.full(2, data.mean())), two_groups, optimizer=optimizer
-    )
+    found = fit(mixture(lambda data: np.full(2, data.mean())), two_groups, optimizer=optimizer)
     assert found.status == expected.status == Status.ok
     assert_allclose(np.sort(found.theta), np.sort(expected.theta), rtol=1e-6)
     assert found.smallest > 0

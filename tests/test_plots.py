@@ -390,6 +390,79 @@ def test_nested_loop_follows_the_scenarios(performance):
     assert_allclose(steps.get_data().values, mine.reindex(order), rtol=1e-15)  # passed on
 
 
+def panel(figure, title):
+    """Find a panel by its title."""
+    return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)
+
+
+def test_model_se_is_divided_by_the_empirical_one(performance):
+    """The marks stand at (empse, modelse / empse), the lines at the interval of relerror."""
+    axes = panel(plots.model_se_against_empirical_se(performance), "opg")
+    mine = performance[(performance["method"] == "opg") & (performance["parameter"] == "rate")]
+    wide = mine.pivot(index="scenario", columns="measure", values="value")
+    marks = next(line for line in axes.lines if line.get_marker() == "s")
+    # 1 + relerror / 100 and modelse / empse: the same ratio, rounded twice
+    expected = np.clip(wide["modelse"] / wide["empse"], *marks_range(axes))
+    order = np.argsort(wide["empse"].to_numpy())
+    x, y = marks.get_data()
+    assert_allclose(np.sort(x), wide["empse"].to_numpy()[order], rtol=1e-12)
+    assert_allclose(np.asarray(y)[np.argsort(x)], expected.to_numpy()[order], rtol=1e-9)
+
+
+def marks_range(axes):
+    """Undo the room that a panel leaves beyond the last mark."""
+    low, high = axes.get_ylim()
+    return low / 0.94 * 0.97, high / 1.06 * 1.03
+
+
+def test_correlation_is_said(small):
+    """In the corner of each panel, of the answered replicates."""
+    said = texts(plots.svg(plots.se_against_estimate(small), "x"))
+    own = small[(small["scenario"] == small["scenario"].iloc[0]) & (small["method"] == "opg")]
+    own = own[(own["parameter"] == "shape") & own["se"].notna()]
+    assert f"corr {np.corrcoef(own['estimate'], own['se'])[0, 1]:.2f}" in said
+
+
+def test_limits_of_agreement(small):
+    """Mean ratio and limits against the formula, on the logarithmic scale, paired by number."""
+    shuffled = small.sample(frac=1, random_state=4)
+    axes = plots.bland_altman(shuffled, "opg", "observed").axes[0]
+    own = small[(small["scenario"] == small["scenario"].iloc[0]) & (small["parameter"] == "shape")]
+    wide = own.pivot(index="replicate", columns="method", values="se").dropna()
+    log = np.log(wide["opg"] / wide["observed"])
+    expected = [log.mean() + k * 1.96 * log.std() for k in (-1, 0, 1)]
+    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_color() == plots.INK]
+    assert_allclose(np.sort(np.log(drawn)), expected, rtol=1e-9)
+
+
+def test_swarm_marks_the_bias(small):
+    """The bar of each scenario is the mean error of all fits, each counted once."""
+    axes = plots.swarm(small).axes[0]
+    bars = [c for c in axes.collections if tuple(c.get_linewidths()) == (1.6,)]
+    drawn = [bar.get_segments()[0][0][0] for bar in bars]
+    fits = small[(small["method"] == "observed") & (small["parameter"] == "shape")]
+    error = (fits["estimate"] - fits["truth"]).groupby(fits["scenario"], observed=True).mean()
+    assert_allclose(drawn, error[small["scenario"].unique()], rtol=1e-12)
+
+
+def test_pit_is_the_distribution_of_the_pivot():
+    """A method with half the standard error: the curve against brute force, and it leaves the band."""
+    estimate = norm.ppf((np.arange(400) + 0.5) / 400)
+    table = pd.DataFrame(
+        {
+            "scenario": "s", "replicate": np.arange(400), "estimator": "ml", "method": "half",
+            "parameter": "mu", "truth": 0.0, "estimate": estimate, "se": 0.5,
+            "lower": estimate - 0.98, "upper": estimate + 0.98, "status": "ok",
+        }
+    )  # fmt: skip
+    # the level of the interval scales its arms back to standard errors
+    line = plots.pit_ecdf(table, level=2 * norm.cdf(1.96) - 1).axes[0].lines[1]
+    points = line.get_xdata()
+    expected = [(norm.cdf(estimate / 0.5) <= point).mean() - point for point in points]
+    assert_allclose(line.get_ydata(), np.clip(expected, -0.157, 0.157), atol=1e-12)
+    assert line.get_color() == plots.VERMILLION
+
+
 def test_scenarios_are_named_by_what_differs():
     keys = ["gamma n=20 shape=0.5 rate=1", "gamma n=50 shape=0.5 rate=1"]
     assert list(plots.scenario_names(keys).values()) == ["n=20", "n=50"]

@@ -45,6 +45,8 @@ METHODS = [OBSERVED, OBSERVED_LOG_WALD, OBSERVED_CENTRAL, OPG, SANDWICH, BFGS_IN
            Bootstrap(refits=Refits(5))]  # fmt: skip
 # parts of the audit that are measured, not computed
 CLOCKS = ["seconds"]
+# one with which every kind of failure below happens
+SEED = 13
 
 
 def rare(rng, n):
@@ -74,9 +76,9 @@ def undisturbed():
                 "moments", ["rate"], lambda data: {"rate": (data.mean() / data.var(), data.std())}
             ),
         ],
-        replicates=24,
-        fewer={"bootstrap": 5},
-        seed=11,
+        replicates=10,
+        fewer={"bootstrap": 3},
+        seed=SEED,
     )
 
 
@@ -121,8 +123,8 @@ def execute(study, folder, jobs=1, **options):
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "results"
-    outcome = execute(undisturbed(), folder, size=24)
-    assert (outcome.done, outcome.asked, outcome.computed) == (72, 72, 72)
+    outcome = execute(undisturbed(), folder, size=10)
+    assert (outcome.done, outcome.asked, outcome.computed) == (30, 30, 30)
     return rows(folder)
 
 
@@ -145,24 +147,24 @@ def test_the_study_has_answers_and_failures_and_every_row_that_was_asked(expecte
     table, audit = expected
     counts = table["status"].value_counts()
     assert {"ok", "data_error", "fit_error"} <= set(counts[counts > 0].index)
-    assert len(audit) == 3 * 24 * 3
-    ours = 3 * 2 * (6 * 24 + 5)
-    assert len(table) == ours + 3 * 2 * 24 + 3 * 24
+    assert len(audit) == 3 * 10 * 3
+    ours = 3 * 2 * (6 * 10 + 3)
+    assert len(table) == ours + 3 * 2 * 10 + 3 * 10
     assert not table.duplicated(LABELS).any()
     bad = audit["status"] != "ok"
     assert (audit.loc[bad, "message"].str.len() > 10).all()
 
 
-@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize("size", [1, 4])
 def test_the_size_of_blocks_changes_no_bit(tmp_path, expected, size):
     execute(undisturbed(), tmp_path / "r", size=size)
-    assert len(Store(tmp_path / "r").pieces()) == 3 * -(-24 // size)
+    assert len(Store(tmp_path / "r").pieces()) == 3 * -(-10 // size)
     assert_same(tmp_path / "r", expected)
 
 
 def test_a_study_of_lambdas_gives_the_same_with_two_workers(tmp_path, expected):
-    outcome = execute(undisturbed(), tmp_path / "r", jobs=2, size=5)
-    assert outcome.computed == 72
+    outcome = execute(undisturbed(), tmp_path / "r", jobs=2, size=3)
+    assert outcome.computed == 30
     assert_same(tmp_path / "r", expected)
 
 
@@ -170,15 +172,15 @@ def test_an_executor_of_ones_own_gives_the_same(tmp_path, expected):
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as executor:
-        execute(undisturbed(), tmp_path / "r", jobs=2, size=5, executor=executor)
+        execute(undisturbed(), tmp_path / "r", jobs=2, size=3, executor=executor)
     assert_same(tmp_path / "r", expected)
 
 
 def test_more_replicates_extend_what_is_there(tmp_path, expected):
-    first = execute(undisturbed(), tmp_path / "r", replicates=7, size=3)
-    second = execute(undisturbed(), tmp_path / "r", size=10)
+    first = execute(undisturbed(), tmp_path / "r", replicates=4, size=3)
+    second = execute(undisturbed(), tmp_path / "r", size=5)
     third = execute(undisturbed(), tmp_path / "r")
-    assert (first.computed, second.computed, third.computed) == (21, 51, 0)
+    assert (first.computed, second.computed, third.computed) == (12, 18, 0)
     assert_same(tmp_path / "r", expected)
 
 
@@ -192,19 +194,19 @@ def test_fewer_replicates_than_stored_leave_the_rest(tmp_path, expected):
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, expected, monkeypatch):
     with monkeypatch.context() as patched:
         interrupt_after(patched, saves=4)
-        outcome = execute(undisturbed(), tmp_path / "r", size=5)
+        outcome = execute(undisturbed(), tmp_path / "r", size=4)
     assert outcome.interrupted
-    assert (outcome.done, outcome.asked) == (20 - 1, 72)  # blocks of 5, 5, 5, 5 - 1
-    outcome = execute(undisturbed(), tmp_path / "r", size=4)
+    assert (outcome.done, outcome.asked) == (14, 30)  # blocks of 4, 4, 2 and 4
+    outcome = execute(undisturbed(), tmp_path / "r", size=3)
     assert not outcome.interrupted
-    assert outcome.computed == 72 - 19
+    assert outcome.computed == 16
     assert_same(tmp_path / "r", expected)
     assert len(Store(tmp_path / "r").manifest()["runs"]) == 2
 
 
 def test_scenarios_may_be_run_one_after_another(tmp_path, expected):
     first = execute(undisturbed(), tmp_path / "r", scenarios=[2])
-    assert (first.done, first.computed, first.asked) == (24, 24, 72)
+    assert (first.done, first.computed, first.asked) == (10, 10, 30)
     execute(undisturbed(), tmp_path / "r", scenarios=[0, 1])
     assert_same(tmp_path / "r", expected)
 
@@ -217,7 +219,7 @@ def test_the_order_of_scenarios_methods_and_estimators_changes_no_bit(tmp_path, 
         scenarios=study.scenarios[::-1],
         estimators=[*study.estimators[:0:-1], first],
     )
-    execute(turned, tmp_path / "r", size=11)
+    execute(turned, tmp_path / "r", size=7)
     assert_same(tmp_path / "r", expected)
 
 
@@ -226,7 +228,7 @@ def test_an_added_estimator_and_an_added_scenario_change_no_bit_of_the_others(tm
     added = MaximumLikelihood(gamma.MODEL, [Bootstrap(refits=Refits(5))], name="added")
     scenarios = [*grid(gamma.MECHANISM, n=9, shape=0.5, rate=2.0), *study.scenarios]
     more = replace(study, scenarios=scenarios, estimators=[added, *study.estimators])
-    execute(more, tmp_path / "r", size=13)
+    execute(more, tmp_path / "r", size=6)
     for found, due in zip(rows(tmp_path / "r"), expected, strict=True):
         old = (found["estimator"] != "added") & (found["scenario"] != scenarios[0].key)
         assert digest(found[old].reset_index(drop=True)) == digest(due)
@@ -235,7 +237,7 @@ def test_an_added_estimator_and_an_added_scenario_change_no_bit_of_the_others(tm
 
 @pytest.mark.parametrize("kind", ["flipped", "truncated", "foreign"])
 def test_damaged_files_are_run_again_and_the_table_is_the_same(tmp_path, expected, capsys, kind):
-    execute(undisturbed(), tmp_path / "r", size=8)
+    execute(undisturbed(), tmp_path / "r", size=4)
     path = Store(tmp_path / "r").pieces()[1].path
     content = path.read_bytes()
     if kind == "foreign":
@@ -244,7 +246,7 @@ def test_damaged_files_are_run_again_and_the_table_is_the_same(tmp_path, expecte
         path.write_bytes({"flipped": content[:-9] + b"\x00" + content[-8:],
                           "truncated": content[:-100]}[kind])  # fmt: skip
     outcome = execute(undisturbed(), tmp_path / "r")
-    assert outcome.computed == 8
+    assert outcome.computed == 4
     assert f"moved aside, to be run again: {tmp_path / 'r' / 'damaged'}" in capsys.readouterr().err
     assert_same(tmp_path / "r", expected)
 

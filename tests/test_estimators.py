@@ -1,0 +1,408 @@
+"""Estimators: the battery for each kind, what the audit says, and what is refused."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import checks
+import numpy as np
+import pytest
+from checks import CASES, GAMMA, LOGIT, NORMAL, OWN, answer, case_fitted, infer
+from numpy.testing import assert_allclose, assert_array_equal
+
+from simstudy import FunctionEstimator, MaximumLikelihood, Model
+from simstudy.covariance import Inverse, invert
+from simstudy.derivatives import objective
+from simstudy.fit import FAILED, FINE, plain
+from simstudy.methods import (
+    BFGS_INVERSE,
+    BOOTSTRAP,
+    LBFGSB_INVERSE,
+    METHODS,
+    OBSERVED,
+    OBSERVED_CENTRAL,
+    OBSERVED_CENTRAL_1E5,
+    OPG,
+    OPG_CENTRAL,
+    SANDWICH,
+    Bootstrap,
+    ExactHessian,
+    Inference,
+    Refits,
+    Wald,
+)
+from simstudy.models import binomial, gamma, poisson_regression
+from simstudy.records import Status
+
+SOME = [OBSERVED, OPG, BFGS_INVERSE, Bootstrap("bootstrap", Refits(10))]
+ESTIMATORS = [
+    (MaximumLikelihood(gamma.MODEL, SOME), GAMMA.data),
+    (MaximumLikelihood(gamma.MODEL, SOME, as_is=True), GAMMA.data),
+    (MaximumLikelihood(gamma.MODEL, [OBSERVED_CENTRAL], optimizer="Nelder-Mead"), GAMMA.data),
+    (MaximumLikelihood(LOGIT.model, SOME, optimizer="L-BFGS-B", name="other"), LOGIT.data),
+    (OWN, NORMAL.data),
+    (
+        FunctionEstimator(
+            "with limits",
+            ["mu"],
+            lambda data: {"mu": (np.median(data), 1.0, data.min(), data.max())},
+            label="range",
+        ),
+        NORMAL.data,
+    ),
+]
+EVERY = pytest.mark.parametrize(
+    ("estimator", "data"), ESTIMATORS, ids=[estimator.name for estimator, _ in ESTIMATORS]
+)
+NO_NUMBERS = {"y": np.full(5, np.nan), "x": np.full((5, 3), np.nan)}
+
+
+def bad_for(data):
+    """Return data that no estimator can answer for: nan, and words."""
+    if isinstance(data[0], dict):
+        return [NO_NUMBERS, {"y": np.array(["a", "b"]), "x": np.ones((2, 3))}]
+    return [np.full(5, np.nan), np.array(["a", "b"])]
+
+
+# -- the battery -----------------------------------------------------------------------------------
+
+
+@EVERY
+def test_estimator_introduces_itself(estimator, data):
+    checks.check_estimator_introduces_itself(estimator)
+
+
+@EVERY
+def test_estimator_fills_its_block(estimator, data):
+    checks.check_estimator_fills_its_block(estimator, data)
+
+
+@EVERY
+def test_estimator_answers_one_as_in_a_block(estimator, data):
+    checks.check_estimator_answers_one_as_in_a_block(estimator, data)
+
+
+@EVERY
+def test_estimator_keeps_the_row_of_a_failure(estimator, data):
+    checks.check_estimator_keeps_the_row_of_a_failure(estimator, data, bad_for(data))
+
+
+@EVERY
+def test_estimator_lets_exceptions_through_when_strict(estimator, data):
+    checks.check_estimator_lets_exceptions_through_when_strict(estimator, bad_for(data)[1])
+
+
+@EVERY
+def test_estimator_answers_only_what_is_asked(estimator, data):
+    checks.check_estimator_answers_only_what_is_asked(estimator, data)
+
+
+@pytest.mark.parametrize(("estimator", "data"), ESTIMATORS[:5], ids=lambda value: "")
+def test_estimator_widens_with_the_level(estimator, data):
+    checks.check_estimator_widens_with_the_level(estimator, data)
+
+
+# -- maximum likelihood ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_method_in_company(case):
+    """Another method, before or behind, changes no number of a method; nor does their order."""
+    methods = [m for m in METHODS.values() if not isinstance(m, Bootstrap)]
+    methods += [Bootstrap("bootstrap", Refits(10))]
+    whole = answer(MaximumLikelihood(case.model, methods), case.data)
+    back = answer(MaximumLikelihood(case.model, methods[::-1]), case.data)
+    for name in ("se", "lower", "upper", "status"):
+        assert_array_equal(getattr(back, name)[:, ::-1], getattr(whole, name))
+    for m, method in enumerate(methods):
+        alone = answer(MaximumLikelihood(case.model, [method]), case.data)
+        assert_array_equal(alone.se[:, 0], whole.se[:, m], err_msg=method.name)
+        assert_array_equal(alone.estimate, whole.estimate)
+
+
+@pytest.mark.xfail(reason="one method's automatic derivatives serve the fit of all", strict=True)
+def test_exact_method_in_company_of_a_model_without_derivatives():
+    """Asking for `observed` too must not change the numbers of `observed-central`."""
+    pytest.importorskip("jax")
+    bare = replace(gamma.MODEL, score=None, hessian=None)
+    alone = answer(MaximumLikelihood(bare, [OBSERVED_CENTRAL]), GAMMA.data)
+    both = answer(MaximumLikelihood(bare, [OBSERVED_CENTRAL, OBSERVED]), GAMMA.data)
+    assert_array_equal(both.estimate, alone.estimate)
+    assert_array_equal(both.se[:, 0], alone.se[:, 0])
+
+
+def test_source_is_computed_once_for_all_methods():
+    calls = []
+
+    @dataclass(frozen=True)
+    class Counted:
+        needs: ClassVar[tuple[str, ...]] = ("hessian",)
+
+        def __call__(self, fitted):
+            calls.append(1)
+            return ExactHessian()(fitted)
+
+    methods = [Wald(name, lambda c: invert(c.hessian), hessian=Counted()) for name in "abc"]
+    block = answer(MaximumLikelihood(gamma.MODEL, methods), GAMMA.data)
+    assert len(calls) == len(GAMMA.data)
+    assert_array_equal(block.se[:, 0], block.se[:, 2])
+
+
+def test_audit_describes_the_fit():
+    block = answer(MaximumLikelihood(gamma.MODEL, [OBSERVED, BFGS_INVERSE]), GAMMA.data)
+    for i in range(len(GAMMA.data)):
+        fit = case_fitted("gamma", i).fit
+        run = plain(objective(gamma.MODEL, GAMMA.data[i]))
+        expected = {
+            "status": fit.status, "success": fit.success, "iterations": fit.iterations,
+            "evaluations": fit.evaluations, "gradient_norm": np.linalg.norm(fit.gradient),
+            "edm": fit.edm, "smallest_eigenvalue": fit.smallest, "condition": fit.condition,
+            "plain_iterations": run.iterations, "plain_edm": run.edm, "failed_refits": 0,
+        }  # fmt: skip
+        for name, value in expected.items():
+            assert_array_equal(block.audit[name][i], value, err_msg=name)
+    assert (block.audit["edm"] < FINE).all()
+
+
+def test_audit_without_a_plain_run_leaves_it_open():
+    block = answer(MaximumLikelihood(gamma.MODEL, [OBSERVED]), GAMMA.data)
+    assert np.isnan(block.audit["plain_edm"]).all()
+
+
+@pytest.mark.xfail(reason="a run without iterations counts as none", strict=True)
+def test_audit_keeps_the_first_plain_run():
+    """Also one that never left its start, with zero iterations."""
+    data = poisson_regression.RAW_MECHANISM.draw(np.random.default_rng(1), n=500)
+    model = poisson_regression.RAW_MODEL
+    first, second = (
+        answer(MaximumLikelihood(model, methods), [data])
+        for methods in ([BFGS_INVERSE], [BFGS_INVERSE, LBFGSB_INVERSE])
+    )
+    assert first.audit["plain_iterations"][0] == 0
+    assert_array_equal(second.audit["plain_iterations"], first.audit["plain_iterations"])
+
+
+def test_as_is_is_the_plain_run():
+    estimator = MaximumLikelihood(gamma.MODEL, [OBSERVED], as_is=True)
+    assert estimator.name == "gamma-as-is"
+    block = answer(estimator, GAMMA.data)
+    for i, data in enumerate(GAMMA.data):
+        run = plain(objective(gamma.MODEL, data))
+        assert_array_equal(block.estimate[i], run.theta)
+        assert block.audit["edm"][i] == run.edm
+
+
+def test_as_is_at_a_saddle_says_why_there_is_no_standard_error():
+    """The user's run says success at equal means; every Hessian says it is no maximum."""
+
+    def loglik(theta, data):
+        return np.logaddexp(-0.5 * (data - theta[0]) ** 2, -0.5 * (data - theta[1]) ** 2)
+
+    model = Model(
+        "mixture",
+        {"low": "real", "high": "real"},
+        start=lambda data: np.full(2, data.mean()),
+        loglik=loglik,
+    )
+    rng = np.random.default_rng(5)
+    data = rng.normal(np.where(rng.uniform(size=200) < 0.5, -1.5, 1.5), 1.0)
+    methods = [OBSERVED_CENTRAL, OBSERVED_CENTRAL_1E5, METHODS["observed-statsmodels"],
+               METHODS["observed-central-1e-5-diagonal"], BFGS_INVERSE]  # fmt: skip
+    block = answer(MaximumLikelihood(model, methods, as_is=True), [data])
+    assert block.audit["success"][0]
+    assert block.audit["status"][0] == Status.ok
+    assert block.audit["smallest_eigenvalue"][0] < 0
+    assert block.status[0].tolist() == [Status.saddle] * 4 + [Status.ok]
+    # the identity: SciPy's run made no step
+    assert_array_equal(block.se[0, 4], np.ones(2))
+    polished = answer(MaximumLikelihood(model, methods[:1]), [data])
+    assert polished.status[0, 0] == Status.ok
+
+
+def test_as_is_away_from_the_optimum_says_so():
+    """A plain run in raw units stays at its start; only the audit and the se ratio tell."""
+    data = poisson_regression.RAW_MECHANISM.draw(np.random.default_rng(1), n=500)
+    block = answer(MaximumLikelihood(poisson_regression.RAW_MODEL, [OBSERVED], as_is=True), [data])
+    assert block.audit["edm"][0] > FAILED
+    assert block.audit["status"][0] == Status.ok
+
+
+def test_fit_without_a_maximum_keeps_its_row():
+    """Its status goes to every method; the estimate is nan, the audit tells where it stopped."""
+    data = [np.array([0.0, 1.0, 1.0]), np.ones(3)]
+    block = answer(MaximumLikelihood(binomial.MODEL, [OBSERVED, BOOTSTRAP, BFGS_INVERSE]), data)
+    assert (block.status[1] == Status.no_maximum).all()
+    assert block.audit["status"].tolist() == [Status.ok, Status.no_maximum]
+    assert np.isnan(block.estimate[1]).all()
+    assert np.isfinite(block.audit["edm"]).all()
+
+
+def test_failed_refits_are_counted_in_the_audit():
+    """Nine successes in ten; see the methods' tests for the bounds."""
+    y = np.array([0.0] + [1.0] * 9)
+    estimator = MaximumLikelihood(binomial.MODEL, [OBSERVED, Bootstrap("b", Refits(40))])
+    block = answer(estimator, [y])
+    assert 5 <= block.audit["failed_refits"][0] <= 24
+    assert block.status[0].tolist() == [Status.ok, Status.refits_failed]
+
+
+# -- methods that raise ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Raising:
+    """A method that raises for every fit."""
+
+    name: str = "raising"
+    sources: tuple = ()
+
+    def __call__(self, fitted, *sourced):
+        raise RuntimeError("my own mistake")
+
+
+@dataclass(frozen=True)
+class RaisingSource:
+    """A source that raises for every fit."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, fitted):
+        raise RuntimeError("my own mistake")
+
+
+BROKEN = [Raising(), Wald("raising", lambda c: invert(c.hessian), hessian=RaisingSource())]
+
+
+@pytest.mark.parametrize("method", BROKEN, ids=["method", "source"])
+def test_method_that_raises_loses_its_own_rows_only(method):
+    estimator = MaximumLikelihood(gamma.MODEL, [OBSERVED, method, OPG])
+    block = answer(estimator, GAMMA.data)
+    for status in block.status:
+        assert status.tolist() == [Status.ok, Status.method_error, Status.ok]
+    assert (block.audit["status"] == Status.ok).all()
+    assert all("raising: RuntimeError: my own" in text for text in block.audit["message"])
+    with pytest.raises(RuntimeError, match="my own mistake"):
+        answer(estimator, GAMMA.data, strict=True)
+
+
+def fragile(curvature):
+    """Invert as users do; `numpy.linalg.inv` raises for a singular matrix."""
+    return Inverse(
+        np.linalg.inv(curvature.hessian), np.zeros(len(curvature.hessian), dtype=np.int8)
+    )
+
+
+@dataclass(frozen=True)
+class SometimesZero:
+    """A Hessian that is singular for one data set of the block."""
+
+    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+
+    def __call__(self, fitted):
+        own = ExactHessian()(fitted)
+        return own * 0 if fitted.target.data is GAMMA.data[1] else own
+
+
+@pytest.mark.xfail(reason="an exception in a formula takes the whole block", strict=True)
+def test_formula_that_raises_for_one_fit_loses_that_row_only():
+    method = Wald("fragile", fragile, hessian=SometimesZero())
+    block = answer(MaximumLikelihood(gamma.MODEL, [method]), GAMMA.data)
+    assert block.status[:, 0].tolist() == [Status.ok, Status.method_error, Status.ok]
+
+
+def test_own_method_of_a_few_lines():
+    """A name, sources, a call: on equal terms with those that ship."""
+
+    @dataclass(frozen=True)
+    class Naive:
+        name: str = "naive"
+        sources: tuple = (ExactHessian(),)
+
+        def __call__(self, fitted, hessian):
+            se = 1 / np.sqrt(np.diag(hessian))
+            theta = fitted.fit.theta
+            return Inference(se, theta - 2 * se, theta + 2 * se, np.int8(0))
+
+    block = answer(MaximumLikelihood(gamma.MODEL, [Naive()]), GAMMA.data)
+    expected = infer(Wald("d", lambda c: invert(c.hessian * np.eye(2)), hessian=ExactHessian()),
+                     case_fitted("gamma", 0)).se  # fmt: skip
+    assert_allclose(block.se[0, 0], expected, rtol=1e-12)
+    checks.check_method_introduces_itself(Naive())
+    checks.check_method_repeats_itself(Naive(), GAMMA)
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": []}, "'gamma' has no methods"),
+        ({"methods": [OBSERVED, OPG, replace(OPG, name="observed")]}, "two methods named observed"),
+        ({"methods": ["observed"]}, "'observed' is no method"),
+        ({"methods": [OBSERVED], "optimizer": "BGFS"}, "'BGFS' is unknown; allowed are bfgs"),
+    ],
+)
+def test_estimator_that_cannot_work_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        MaximumLikelihood(gamma.MODEL, **options)
+
+
+def test_needs_that_the_model_does_not_meet():
+    bare = replace(gamma.MODEL, score=None, hessian=None)
+    methods = [OBSERVED, OPG, SANDWICH, OPG_CENTRAL, BFGS_INVERSE, METHODS["bfgs-inverse-exact"]]
+    assert MaximumLikelihood(gamma.MODEL, methods).lacking == {}
+    assert MaximumLikelihood(bare, methods).lacking == {
+        "observed": ("hessian",),
+        "opg": ("score",),
+        "sandwich": ("hessian", "score"),
+        "bfgs-inverse-exact": ("score",),
+    }
+
+
+# -- anyone's own ----------------------------------------------------------------------------------
+
+
+def test_own_estimates_get_walds_interval():
+    block = answer(OWN, NORMAL.data, level=0.9)
+    for i, y in enumerate(NORMAL.data):
+        assert_allclose(block.estimate[i], [y.mean(), y.std(ddof=1)], rtol=1e-14)
+        half = 1.6448536269514722 * block.se[i, 0]
+        assert_allclose(block.upper[i, 0], block.estimate[i] + half, rtol=1e-14)
+        assert_allclose(block.lower[i, 0], block.estimate[i] - half, rtol=1e-14)
+
+
+def test_own_limits_are_kept():
+    block = answer(ESTIMATORS[5][0], NORMAL.data)
+    assert_array_equal(block.lower[:, 0, 0], [y.min() for y in NORMAL.data])
+    assert_array_equal(block.upper[:, 0, 0], [y.max() for y in NORMAL.data])
+
+
+@pytest.mark.parametrize(
+    ("answered", "status", "audit"),
+    [
+        ({"mu": (1.0, 0.0)}, Status.not_finite, Status.ok),
+        ({"mu": (1.0, -1.0)}, Status.not_finite, Status.ok),
+        ({"mu": (1.0, np.nan)}, Status.not_finite, Status.ok),
+        ({"mu": (np.nan, 1.0)}, Status.not_finite, Status.not_converged),
+        ({"nu": (1.0, 1.0)}, Status.fit_error, Status.fit_error),
+        ({"mu": (1.0,)}, Status.fit_error, Status.fit_error),
+        ({"mu": 1.0}, Status.fit_error, Status.fit_error),
+        ((1.0, 1.0), Status.fit_error, Status.fit_error),
+        (None, Status.fit_error, Status.fit_error),
+    ],
+)
+def test_own_answer_that_is_none(answered, status, audit):
+    """A nan is a status in a row; a wrong shape is an error with a message."""
+    block = answer(FunctionEstimator("own", ["mu"], lambda data: answered), [np.ones(3)])
+    assert block.status[0, 0] == status
+    assert block.audit["status"][0] == audit
+    assert np.isnan(block.se).all()
+    assert (block.audit["message"][0] != "") == (status == Status.fit_error)
+
+
+def test_own_answer_of_the_wrong_shape_says_what_is_due():
+    estimator = FunctionEstimator("own", ["mu"], lambda data: {"nu": (1.0, 1.0)})
+    with pytest.raises(
+        ValueError, match=r"returned .*'nu'.* due is a mapping from each of \['mu'\]"
+    ):
+        answer(estimator, [np.ones(3)], strict=True)

@@ -1,0 +1,434 @@
+import math
+import re
+import shlex
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+from simstudy import report
+from simstudy.measures import MEASURES
+from simstudy.performance import summarize
+from simstudy.records import Status
+from simstudy.verdicts import Verdict, explain, headline, verdicts
+from test_plots import METHODS, UGLY, make_table, rename
+
+VOID = {"meta", "br", "path", "use"}
+
+
+def make_audit(table):
+    """Make the audit that goes with a table."""
+    rng = np.random.default_rng(3)
+    fits = table.drop_duplicates(["scenario", "replicate", "estimator"])
+    fits = fits[["scenario", "replicate", "estimator", "status"]].reset_index(drop=True)
+    lost = fits["status"].astype(str) == "not_converged"
+    fits["status"] = np.where(lost, "not_converged", "ok")
+    size = len(fits)
+    return fits.assign(
+        success=rng.uniform(size=size) < 0.9,
+        iterations=rng.integers(5, 20, size),
+        evaluations=rng.integers(5, 20, size),
+        gradient_norm=1e-9,
+        edm=np.where(lost, 0.5, 1e-15),
+        smallest_eigenvalue=0.3,
+        condition=4.0,
+        plain_iterations=7,
+        plain_edm=np.where(np.arange(size) % 10 == 0, np.nan, 0.02),
+        failed_refits=0,
+        seconds=0.01,
+        message=np.where(lost, "Desired error not necessarily achieved", ""),
+    )
+
+
+def make_manifest(table, **study):
+    """Make the manifest that goes with a table."""
+    scenarios = [
+        {"key": key, "mechanism": "gamma", "factors": {"n": 20}, "truth": {"shape": 0.5, "rate": 1}}
+        for key in table["scenario"].unique()
+    ]
+    plain = {
+        "name": "gamma", "aims": "Which standard error holds?", "seed": 7, "level": 0.95,
+        "replicates": 60, "fewer": {"opg": 20}, "scenarios": scenarios,
+        "estimators": [{"name": "ml", "model": "gamma", "methods": list(METHODS)}],
+    }  # fmt: skip
+    return {
+        "study": plain | study,
+        "versions": {"numpy": "2.4.6", "scipy": "1.17.1"},
+        "engine": "loop",
+        "engine_why": "the loop around SciPy",
+        "jobs": 2,
+        "runs": [{"started": "2026-11-21T01:48:57+00:00", "seconds": 151.2, "replicates": 360}],
+        "command": "simstudy run gamma --replicates 60",
+    }
+
+
+def write(folder, table, *, manifest=None, notes=(), audit=None):
+    """Write the report of a table and return its two texts."""
+    performance = summarize(table, exact=str(table["method"].iloc[0]))
+    found = verdicts(performance)
+    path = report.write(
+        folder,
+        table,
+        make_audit(table) if audit is None else audit,
+        performance,
+        found,
+        make_manifest(table) if manifest is None else manifest,
+        why=explain(performance, found),
+        notes=notes,
+    )
+    return path.read_text(encoding="utf-8"), (folder / "report.md").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """What a browser would see: the elements with their attributes, the text, wrong nesting."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.wrong, self.said = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"{self.getpos()}: </{tag}>")
+
+    def handle_data(self, data):
+        self.said.append(data)
+
+
+@pytest.fixture(scope="module")
+def table():
+    # the diagonal method was asked for fewer replicates, as costly ones are
+    rows = make_table()
+    return rows[(rows["method"] != "opg") | (rows["replicate"] < 20)]
+
+
+@pytest.fixture(scope="module")
+def written(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    return folder, *write(folder, table, notes=["The self-test passed."])
+
+
+def test_everything_is_written(written):
+    folder, _, _ = written
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert names == [
+        "figures/coverage.svg",
+        "figures/model_se_against_empirical_se.svg",
+        "figures/se_ratio.svg",
+        "figures/zip_plot.svg",
+        "report.html",
+        "report.md",
+    ]
+
+
+def test_page_is_well_formed_and_self_contained(written):
+    """Every element is closed; nothing is fetched, nothing runs, and the page forbids both."""
+    _, html, _ = written
+    page = Page(html)
+    assert (page.wrong, page.open) == ([], [])
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "img", "form", "base"}
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") or name == "src" for name in attributes)
+        for name in ("href", "xlink:href"):
+            assert attributes.get(name, "#").startswith("#")
+    assert "http" not in html.replace("http-equiv", "")
+    policy = next(a["content"] for tag, a in page.elements if "http-equiv" in a)
+    assert "default-src 'none'" in policy
+    assert "script" not in policy
+
+
+def test_identifiers_are_unique(written):
+    """The figures stand in one page: no marker or clip path may point into another figure."""
+    found = re.findall(r'\bid="([^"]+)"', written[1])
+    assert len(found) == len(set(found))
+    used = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', written[1]))
+    assert used <= set(found)
+
+
+def test_same_input_gives_the_same_bytes(written, table, tmp_path):
+    folder, html, md = written
+    again = write(tmp_path, table, notes=["The self-test passed."])
+    assert again == (html, md)
+    for path in (folder / "figures").iterdir():
+        assert path.read_bytes() == (tmp_path / "figures" / path.name).read_bytes()
+
+
+def test_first_screen_is_the_answer(written, table):
+    """The headline and every verdict stand before the figures, in words and signs."""
+    _, html, md = written
+    first = html.split("<h2")[0]
+    found = verdicts(summarize(table))
+    for sentence in headline(found):
+        assert sentence in " ".join(Page(first).said)
+        assert report._markdown(sentence) in md
+    cells = re.findall(r"<small>([a-z ]+)</small></td>", first)
+    assert sorted(cells) == sorted(word.replace("-", " ") for word in found["verdict"])
+    for word in found["verdict"].unique():
+        assert report.WORDS[word].sign in first
+    assert "The self-test passed." in first
+
+
+def test_every_word_has_its_sign_and_every_measure_its_meaning():
+    """A new verdict or measure must be explained to the reader."""
+    assert set(report.WORDS) == {str(word) for word in Verdict}
+    short = [word.short for word in report.WORDS.values()]
+    assert len(set(short)) == len(short)
+    assert max(map(len, short)) <= 5
+    explained = {name for group in report.GROUPS.values() for name in group}
+    assert explained == set(MEASURES) - {"n", "fail"}
+
+
+def test_failures_sum_to_what_was_asked(table):
+    """Against counting by hand: one answer per scenario, method and replicate."""
+    found = report._failures(table, make_manifest(table))
+    one = table[table["parameter"] == "shape"]
+    assert found["asked"] == len(one) == sum(kind["count"] for kind in found["kinds"])
+    assert sum(line["asked"] for line in found["lines"]) == found["asked"]
+    names = [kind["name"] for kind in found["kinds"]]
+    assert names == ["ok", "not_converged", "rounding_noise"]
+    for line in found["lines"]:
+        scenario, estimator, method = line["cell"]
+        mine = one[(one["scenario"] == scenario) & (one["method"] == method)]
+        assert line["counts"] == [int((mine["status"] == name).sum()) for name in names]
+        assert estimator == "ml"
+    for kind in found["kinds"]:
+        assert kind["sentence"] == Status[kind["name"]].sentence
+
+
+def test_a_replicate_counts_once():
+    """Where one parameter has no answer the replicate has none, whatever the order of the rows."""
+    table = make_table(replicates=10, methods=METHODS[:1], sizes=(50,), shapes=(0.5,))
+    hit = (table["replicate"] == 4) & (table["parameter"] == "rate")
+    table["status"] = table["status"].astype(object).mask(hit, "not_finite")
+    for rows in (table, table.iloc[::-1]):
+        found = report._failures(rows, make_manifest(table))
+        assert {kind["name"]: kind["count"] for kind in found["kinds"]} == {
+            "ok": 9,
+            "not_finite": 1,
+        }
+
+
+def test_a_table_of_the_first_replicates_says_so(table, tmp_path):
+    """The counts never pass for those of the whole study."""
+    performance = summarize(table)
+    found = verdicts(performance)
+    first = table[table["replicate"] < 30]
+    path = report.write(
+        tmp_path, first, make_audit(table), performance, found, make_manifest(table)
+    )
+    said = " ".join(" ".join(Page(path.read_text(encoding="utf-8")).said).split())
+    asked = len(table[table["parameter"] == "shape"])
+    assert f"These are the first replicates of each scenario; of all {asked:,} answers" in said
+
+
+def test_replay_lines_can_be_pasted(written, table):
+    """Each is a command of a failed replicate, by the scenario's number."""
+    _, html, md = written
+    keys = list(table["scenario"].unique())
+    lines = re.findall(r"<pre>(simstudy replay .*?)</pre>", html)
+    assert lines
+    assert set(re.findall(r"^ {4}(simstudy replay .*)$", md, re.M)) == set(lines)
+    for line in lines:
+        words = shlex.split(line)
+        assert words[:3] == ["simstudy", "replay", "gamma"]
+        scenario, replicate = int(words[4]), int(words[6])
+        hit = table[(table["scenario"] == keys[scenario]) & (table["replicate"] == replicate)]
+        assert (hit["status"] != "ok").any()
+
+
+def test_replay_names_the_study_as_it_was_run():
+    """By its path and seed where those were given; a semicolon in a name stays in its word."""
+    manifest = {
+        "study": {"name": "mine; rm x", "scenarios": [{"key": "a b"}]},
+        "command": "simstudy run 'my studies/a;b.py' --replicates 5 --seed 3",
+    }
+    line = report._replay(manifest, {"scenario": "a b", "replicate": 4})
+    assert shlex.split(line) == [
+        "simstudy", "replay", "my studies/a;b.py", "--scenario", "0", "--replicate", "4", "--seed",
+        "3",
+    ]  # fmt: skip
+    manifest["command"] = ""
+    line = report._replay(manifest, {"scenario": "a b", "replicate": 4})
+    assert shlex.split(line)[2] == "mine; rm x"
+
+
+def test_fits_tell_flag_from_truth(table):
+    """False successes and false failures against counting by hand, and the plain run's distance."""
+    audit = make_audit(table)
+    rows = report._fits(audit)
+    fine = audit["status"] == "ok"
+    assert sum(row["wrong"] for row in rows) == (audit["success"] & ~fine).sum()
+    assert sum(row["modest"] for row in rows) == (~audit["success"] & fine).sum()
+    assert sum(row["fits"] for row in rows) == len(audit)
+    assert rows[0]["distance"] == "0.2 / 0.2 / 0.2"  # sqrt(2 x .02) standard errors
+    assert sum(row["lost"] for row in rows) == audit["plain_edm"].isna().sum()
+
+
+@pytest.mark.parametrize(
+    ("value", "mcse", "expected"),
+    [
+        (0.95123, 0.00689, ("0.9512", "0.0069")),
+        (-12.345, 1.8, ("-12.3", "1.8")),
+        (12345.6, 789.0, ("12346", "789")),
+        (0.0, 0.5, ("0.00", "0.50")),
+        (1.0, 0.0, ("1", "0")),
+        (1 / 3, 0.0, ("0.333333", "0")),
+        (1.0, 3e-15, ("1", "3e-15")),
+        (0.5, math.nan, ("0.5", "")),
+        (2.3456e-8, 1.2e-9, ("2.35e-08", "1.2e-09")),
+        (1.23456e300, 4.5e298, ("1.235e+300", "4.5e+298")),
+        (-1.23456e8, 4.5e5, ("-1.2346e+08", "4.5e+05")),
+        (1e-9, 3e-2, ("0.000", "0.030")),
+    ],
+)
+def test_numbers_are_rounded_by_their_error(value, mcse, expected):
+    """The second digit of the Monte Carlo error is the last that is shown."""
+    assert report._rounded(value, mcse) == expected
+
+
+def test_every_measure_is_shown_with_its_error_and_number(written, table):
+    """One row against the frame; a share of 1 shows its interval, not an error of zero."""
+    performance = summarize(table)
+    case = next(report._measures(performance, verdicts(performance)))
+    method, _, cells = next(row for row in case["rows"] if row[0].endswith("diagonal"))
+    own = performance[
+        (performance["method"] == method)
+        & (performance["parameter"] == "shape")
+        & (performance["scenario"] == performance["scenario"].iloc[0])
+    ].set_index("measure")
+    for name, row in own.iterrows():
+        assert cells[name]["n"] == row["n"]
+        if name != "n" and row["mcse"] > 0:
+            # two digits are shown: half a unit of the second is 5 % of 1.0
+            assert_allclose(float(cells[name]["mcse"]), row["mcse"], rtol=0.051)
+            assert abs(float(cells[name]["value"]) - row["value"]) <= 0.051 * row["mcse"]
+    full = {"measure": "cover", "value": 1.0, "mcse": 0.0, "lower": 0.98, "upper": 1.0, "n": 200}
+    assert report._number(full) == {
+        "value": "1", "mcse": "", "interval": "[0.980, 1.000]", "n": 200,
+    }  # fmt: skip
+    assert "n 57" in " ".join(Page(written[1]).said)  # estimates there, standard errors not
+
+
+def test_names_from_outside_are_escaped(tmp_path):
+    """Names, aims, messages, notes and commands that look like markup are text and nothing else."""
+    plain = make_table(replicates=30, methods=METHODS[:1], sizes=(20, 50), shapes=(0.5,))
+    table = pd.concat([rename(plain, "method", [ugly]) for ugly in UGLY], ignore_index=True)
+    table = rename(table, "parameter", [UGLY[0], "</td></table><img src=x onerror=alert(1)>"])
+    table = rename(table, "scenario", [f"{UGLY[0]} n=20", f"{UGLY[4]} n=50"])
+    table = rename(table, "estimator", ['"><svg onload=alert(1)>'])
+    table["status"] = table["status"].astype(object).where(table["replicate"] != 1, "<b>odd</b>")
+    manifest = make_manifest(
+        table,
+        name=UGLY[0],
+        aims="<style>*{display:none}</style> {{ 7 * 7 }} `x` |",
+        fewer={"<i>": 3},
+        estimators=[{"name": "<u>", "model": "&amp;", "methods": UGLY}],
+    )
+    for scenario in manifest["study"]["scenarios"]:
+        scenario |= {"mechanism": "<s>", "factors": {"<a>": "<q>"}, "truth": {"<p>": 1.0}}
+    manifest["command"] = "simstudy run '</pre><script>x</script>\n# heading'"
+    manifest |= {"engine": "<em>", "engine_why": "<h1>", "versions": {"<x>": "<y>"}}
+    audit = make_audit(table).assign(message="</td><script>alert(2)</script>")
+    html, md = write(tmp_path, table, manifest=manifest, notes=["<script>3</script>"], audit=audit)
+    page = Page(html)
+    assert (page.wrong, page.open) == ([], [])
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "u", "s", "a1", "em", "q", "x", "y", "h4"}
+    assert sum(tag == "style" for tag, _ in page.elements) == 1
+    assert not any(name.startswith("on") for _, found in page.elements for name in found)
+    said = " ".join(page.said)
+    assert UGLY[0] in said
+    assert "{{ 7 * 7 }}" in said
+    outside_code = re.sub(r"^ {4}.*$", "", md, flags=re.M)
+    assert not re.search(r"(?<!\\)<\w", outside_code)
+    assert "\n# heading" not in md
+    for block in re.findall(r"(?:^\|.*\n)+", md, re.M):
+        pipes = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(pipes) == 1, block
+
+
+def test_a_bare_table_is_enough(tmp_path):
+    """No exact method, no reasons, no run, no message: the page says what it can."""
+    table = make_table(replicates=30, methods=("mine",), sizes=(50,), shapes=(0.5,))
+    performance = summarize(table)
+    found = verdicts(performance)
+    audit = make_audit(table)
+    path = report.write(tmp_path, table, audit, performance, found, {"study": {"name": "mine"}})
+    page = Page(path.read_text(encoding="utf-8"))
+    assert (page.wrong, page.open) == ([], [])
+    assert not (tmp_path / "figures" / "se_ratio.svg").exists()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_study_in_which_nothing_could_be_fitted_has_a_report(tmp_path, table):
+    """Every row failed; the failures are what there is to read."""
+    numbers = dict.fromkeys(["estimate", "se", "lower", "upper"], np.nan)
+    lost = table.assign(**numbers, status="fit_error")
+    audit = make_audit(table).assign(status="fit_error", edm=np.nan, plain_edm=np.nan)
+    html, _ = write(tmp_path, lost, audit=audit)
+    said = " ".join(" ".join(Page(html).said).split())
+    assert "; 0 came" in said
+    assert Status.fit_error.sentence in said
+
+
+def test_report_of_a_thousand_replicates_stays_small(tmp_path):
+    """Figures thin what they draw: 1,000 replicates, 6 scenarios and 9 methods in under 3 MB."""
+    methods = [*METHODS, "sandwich", "bfgs-inverse", "observed-central", "observed-statsmodels"]
+    html, md = write(tmp_path, make_table(1000, methods))
+    assert len(html.encode()) < 3_000_000
+    assert len(md.encode()) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("methods", "sizes", "shapes"),
+    [
+        ([*METHODS, "sandwich", "bfgs-inverse", "observed-central", "opg-log-wald"], (20, 50, 200),
+         (0.5, 2.0)),
+        ([f"observed-central-1e-5-diagonal-log-wald-{k}" for k in range(20)],
+         (10, 20, 50, 100, 200, 500), (0.5, 1.0, 2.0, 4.0, 8.0)),
+    ],
+)  # fmt: skip
+def test_terminal_table_fits_100_columns(methods, sizes, shapes):
+    """Every case has its cell, and no line is longer than 100."""
+    frame = verdicts(summarize(make_table(20, methods, sizes, shapes), exact=methods[0]))
+    text = report.terminal_table(frame)
+    assert max(map(len, text.splitlines())) <= 100
+    rows = [
+        line for line in text.partition("\n?")[0].splitlines() if re.search(r" [.1]\.?\d", line)
+    ]
+    cells = sum(len(re.findall(r"(?:\.\d{2,3}|1\.0+)\b(?!\S)", line)) for line in rows)
+    assert cells >= len(frame)
+    assert len({line[:31] for line in rows if line.startswith("observed-c")}) >= min(
+        2, len(methods)
+    )
+    assert text.isascii()
+
+
+def test_terminal_table_says_each_verdict(table):
+    """Against the frame, cell by cell, for one parameter."""
+    frame = verdicts(summarize(table))
+    lines = report.terminal_table(frame).splitlines()
+    own = frame[frame["parameter"] == "shape"]
+    for method, rows in own.groupby("method", observed=True):
+        line = next(line for line in lines if line.startswith(f"{method} "))
+        words = [report.WORDS[word].short for word in rows["verdict"]]
+        assert re.findall(r"(\S+) (?:\.\d+|1\.0+)", line[len(method) :]) == words
+
+
+def test_import_is_quick():
+    """Templates are read when a report is written."""
+    assert "jinja2" not in vars(report)
