@@ -44,6 +44,7 @@ from simstudy.model import Support, from_working, inside, slopes, to_working
 from simstudy.records import Block, Status, empty, join
 from simstudy.replicate import draws_of
 from simstudy.study import Study
+from simstudy.timelimit import STOPS
 
 IN_PROGRAMS = (ExactHessian, ExactScores, RiseHessian)
 # Above so many parameters optimistix' BFGS comes before Newton: a Hessian costs p gradients.
@@ -220,7 +221,9 @@ def _groups(
             if start.shape == (len(model.names),) and inside(start, model.supports).all():
                 key = (_bucket(observations(data)), _kind(data))
                 by_length.setdefault(key, []).append((b, start, data))
-        except Exception as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             if draws.strict:
                 raise
             # The loop engine meets the same exception and records it.
@@ -239,7 +242,7 @@ def _kind(data: Data) -> tuple[Any, ...]:
 
 def _bucket(n: int) -> int:
     """Round a length up to 64, 256, or a power of two from there on."""
-    return next(size for size in (64, 256, *(2**k for k in range(9, 64))) if n <= size)
+    return next((size for size in (64, 256) if n <= size), 1 << (n - 1).bit_length())
 
 
 def _stack(
@@ -292,8 +295,8 @@ def _lanes(estimator: MaximumLikelihood, rows: Array, padded: tuple[Array, Data,
 
 def _width(length: int, p: int) -> int:
     """Choose how many lanes a program has: about a megabyte of observations, at least eight."""
-    fitting = int(np.log2(2**17 / (length * p)))
-    return int(np.clip(2**fitting, 8, 1024))
+    fitting: int = 2 ** int(np.log2(2**17 / (length * p)))
+    return max(8, min(1024, fitting))
 
 
 def _in_lanes(program: Callable[..., Any], inputs: tuple[Any, ...], width: int) -> dict[str, Array]:

@@ -11,6 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from simstudy.cli_performance import (
+    EXPORT_EXAMPLE,
+    PERFORMANCE_EXAMPLE,
+    describe_export,
+    describe_performance,
+    export,
+    performance,
+)
+
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED, INTERRUPTED = 0, 2, 3, 4, 130
 
 _EXAMPLES = """\
@@ -22,6 +31,10 @@ examples:
   simstudy report gamma                        write the report again
   simstudy replay gamma --scenario 3 --replicate 174
                                                one replicate again, with all its matrices
+  simstudy performance estimates.csv --estimate b --se se --truth 0.5
+                                               measure anybody's table of estimates
+  simstudy export gamma --format rsimsum --out gamma.csv
+                                               our table for another program
 
 exit status: 0 done; 2 wrong input; 3 incomplete, can be resumed; 4 nothing could be fitted;
 130 interrupted, can be resumed
@@ -34,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         _parser().print_help()
         return WRONG_INPUT
+    from simstudy.progress import Failing, Stopped
     from simstudy.study import StudyError
 
     try:
@@ -41,10 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StudyError as error:
         print(f"simstudy: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except Stopped as error:
+        print(f"simstudy: {error}", file=sys.stderr)
+        return NOTHING_FITTED if isinstance(error, Failing) else INCOMPLETE
     except KeyboardInterrupt:
         print("simstudy: interrupted before anything was started", file=sys.stderr)
         return INTERRUPTED
-    except Exception:
+    except (Exception, SystemExit, GeneratorExit):
         traceback.print_exc()
         print("simstudy: the study's own code raised this; nothing was lost", file=sys.stderr)
         return WRONG_INPUT
@@ -86,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
                      help="only this scenario, by number; may be given again")  # fmt: skip
     run.add_argument("--block", type=int, metavar="N",
                      help="replicates per stored block; changes no number")  # fmt: skip
+    run.add_argument("--timeout", type=float, metavar="SECONDS",
+                     help="time limit of a replicate; beyond it its status is timeout")  # fmt: skip
+    run.add_argument("--max-fail", type=float, metavar="SHARE",
+                     help="stop when more than this share of the fits has failed")  # fmt: skip
     run.add_argument("--quiet", action="store_true", help="no progress and no verdict table")
 
     report = add("report", _report, "write the report of a study's results again",
@@ -101,13 +122,21 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--scenario", type=int, required=True, metavar="K", help="its number")
     replay.add_argument("--replicate", type=int, required=True, metavar="I", help="from 0")
     replay.add_argument("--seed", type=int, metavar="S", help="instead of the study's own")
+
+    describe_performance(
+        add("performance", performance, "measure the performance of anybody's table of estimates",
+            PERFORMANCE_EXAMPLE))  # fmt: skip
+    describe_export(
+        add("export", _export, "write a study's table as rsimsum (R) or simsum (Stata) reads it",
+            EXPORT_EXAMPLE))  # fmt: skip
     return parser
 
 
 def _study(command: argparse.ArgumentParser) -> None:
     """Add what names a study and its folder."""
     command.add_argument("study", metavar="STUDY", help="a name in studies/, or a path to a file")
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: results/<name>)")  # fmt: skip
+    command.add_argument("--out", type=Path, metavar="DIR",
+                         help="folder of the results (default: results/<name>)")  # fmt: skip
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -130,6 +159,8 @@ def _run(options: argparse.Namespace) -> int:
         size=options.block,
         seed=options.seed,
         scenarios=options.scenario,
+        timeout=options.timeout,
+        max_fail=options.max_fail,
         quiet=options.quiet,
         command=again,
     )
@@ -165,6 +196,12 @@ def _report(options: argparse.Namespace) -> int:
 
     print(f"report: {Result(_folder(options)).report()}")
     return DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Write a study's table for another program."""
+    options.out, target = None, options.out
+    return export(_folder(options), options.format, target)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -207,6 +244,8 @@ def _folder(options: argparse.Namespace) -> Path:
     """Return the results folder of a study, which need not be importable any more."""
     if options.out is not None:
         return Path(options.out)
+    if (Path(options.study) / "manifest.json").is_file():
+        return Path(options.study)
     name = Path(options.study).stem if options.study.endswith(".py") else options.study
     if (Path("results") / name).is_dir():
         return Path("results") / name

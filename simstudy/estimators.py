@@ -19,6 +19,7 @@ from simstudy.intervals import wald
 from simstudy.methods import Fitted, Inference, Method, PlainRun, Source, Wald
 from simstudy.model import Model
 from simstudy.records import Block, Status, empty
+from simstudy.timelimit import STOPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,9 @@ class MaximumLikelihood:
                     fits[b], sourced[b] = fitted, {}
                     trouble = gather(self, draws, b, fitted, sourced[b], block, every)
                     messages[b] = trouble or messages[b]
-            except Exception as error:
+            except STOPS:
+                raise
+            except BaseException as error:
                 if draws.strict:
                     raise
                 messages[b] = describe(error)
@@ -238,7 +241,9 @@ def gather(
                 inference = method(fitted, *(found[source] for source in method.sources))
                 write(block, np.array([b]), m, inference)
                 block.audit["failed_refits"][b] += inference.failed
-        except Exception as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             if draws.strict:
                 raise
             block.status[b, m] = Status.method_error
@@ -340,7 +345,9 @@ class FunctionEstimator:
                     messages[b] = describe(data)
                 else:
                     self._one(block, b, data, draws.level)
-            except Exception as error:
+            except STOPS:
+                raise
+            except BaseException as error:
                 if draws.strict:
                     raise
                 block.status[b] = block.audit["status"][b] = Status.fit_error
@@ -373,7 +380,10 @@ def describe(error: BaseException) -> str:
     """Say in one line what was raised, and where."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
-    text = " ".join(str(error).split())[:300]
+    try:
+        text = " ".join(str(error).split())[:300]
+    except Exception:
+        text = "(it cannot be written as text)"
     return f"{type(error).__name__}: {text}{where}"
 
 

@@ -24,6 +24,9 @@ class Mechanism:
         `truth(**factors) -> {parameter: value}`: the true value of every estimand; pseudo-true
         (the minimizer of the Kullback-Leibler divergence, White 1982) where the model is wrong on
         purpose. A parameter that is left out is a nuisance and is not scored.
+    wrong : bool
+        Whether the models that are fitted miss it on purpose; then only an estimate that goes
+        elsewhere than `truth` says is reported as a mismatch.
 
     Examples
     --------
@@ -39,3 +42,4 @@ class Mechanism:
     name: str
     draw: Callable[..., Data]
     truth: Callable[..., Mapping[str, Any]]
+    wrong: bool = False

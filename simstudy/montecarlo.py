@@ -236,11 +236,10 @@ def rescaled(*columns: Vector) -> tuple[Array, ...]:
     for array in arrays:
         low, high = _extremes(array)
         size = np.fmax(size, np.fmax(-low, high))
-    if not ((size >= _LARGE) | ((size < 1 / _LARGE) & (size > 0))).any():
+    extreme = (size >= _LARGE) | ((size < 1 / _LARGE) & (size > 0))
+    if not extreme.any():
         return (np.ones(()), *arrays)
-    exponent = np.frexp(size)[1]
-    extreme = (size >= _LARGE) | (size < 1 / _LARGE)
-    unit = np.ldexp(1.0, np.where(extreme, np.clip(exponent, -1021, 1023), 0))
+    unit = np.ldexp(1.0, np.where(extreme, np.clip(np.frexp(size)[1], -1021, 1023), 0))
     return (unit, *(array / unit[..., None] for array in arrays))
 
 

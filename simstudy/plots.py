@@ -16,14 +16,15 @@ import math
 import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import gammaln, ndtr, ndtri
-from scipy.stats import binom, binomtest
+from scipy.special import ndtr, ndtri
+from scipy.stats import binomtest
+
+from simstudy.calibration import ecdf_bands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -463,13 +464,13 @@ def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
         legend=[("inside the bands", BLUE, "_"), ("leaves them (dashed)", VERMILLION, "_"),
                 ("95 % simultaneous bands", GRID, "s")],
     )  # fmt: skip
-    points = np.linspace(0, 1, 51)[1:-1]
     for axes, own in (panel for block in blocks for panel in block):
         axes.set(xlim=(0, 1), ylim=(-0.16, 0.16))
         axes.axhline(0, color=INK, linewidth=0.7)
         transform = np.sort(ndtr(float(ndtri((1 + level) / 2)) * _pivots(own)))
         if transform.size:
-            low, high = simultaneous_bands(transform.size, points)
+            bands = ecdf_bands(transform.size, points=50)
+            points, low, high = bands.at, bands.lower, bands.upper
             ecdf = np.searchsorted(transform, points, side="right") / transform.size
             inside = bool(((ecdf >= low) & (ecdf <= high)).all())
             axes.fill_between(points, low - points, high - points, color=GRID, linewidth=0)
@@ -581,52 +582,7 @@ def swarm(table: pd.DataFrame) -> Figure:
     return _finished(sheet, "estimate - truth", "")
 
 
-# ---------------------------------------------------------------------- bands, and the file
-
-
-def simultaneous_bands(n: int, points: npt.ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
-    """Compute bands that contain the ECDF of n uniform values at all points at once.
-
-    The pointwise bands are binomial quantiles; their level is tightened until the probability
-    that the whole path stays inside is `level`. That probability is exact, by recursion over the
-    points (Sailynoja, Burkner & Vehtari 2022, Statistics and Computing 32:32, section 2).
-
-    Parameters
-    ----------
-    n : int
-        Number of values, at least 1.
-    points : array_like, shape (k,)
-        Where the ECDF is looked at: increasing, inside (0, 1).
-    level : float
-        Probability that all points are inside; at least, as the binomial is discrete.
-
-    Returns
-    -------
-    lower, upper : ndarray, shape (k,)
-        Bounds of the ECDF, closed.
-
-    Raises
-    ------
-    ValueError
-        If n < 1 or the points do not increase inside (0, 1).
-
-    Examples
-    --------
-    >>> from simstudy.plots import simultaneous_bands
-    >>> lower, upper = simultaneous_bands(100, [0.25, 0.5, 0.75])
-    >>> lower.round(2), upper.round(2)
-    (array([0.15, 0.39, 0.65]), array([0.35, 0.61, 0.85]))
-    """
-    at = np.asarray(points, float)
-    if n < 1 or at.ndim != 1 or not (np.diff(at, prepend=0.0, append=1.0) > 0).all():
-        raise ValueError(
-            f"came n = {n} and {at.size} points; n must be at least 1 and the points must "
-            "increase inside (0, 1)"
-        )
-    # beyond 2,000 values the bands move by less than 1 % of their width; the recursion would cost n
-    miss = _pointwise_miss(min(n, 2000), tuple(at.tolist()), level)
-    lower = np.asarray(binom.ppf(miss / 2, n, at), float) / n
-    return lower, np.asarray(binom.isf(miss / 2, n, at), float) / n
+# ---------------------------------------------------------------------- names, and the file
 
 
 def scenario_names(scenarios: Sequence[str]) -> dict[str, str]:
@@ -1166,31 +1122,3 @@ def _dodge(x: Floats, width: float) -> Floats:
     shift = np.empty(x.size)
     shift[order] = (turn + 1) // 2 * np.where(turn % 2, 1, -1)
     return np.asarray(shift / max(float(np.abs(shift).max()), 8.0))
-
-
-@lru_cache(maxsize=64)
-def _pointwise_miss(n: int, points: tuple[float, ...], level: float) -> float:
-    """Find the pointwise miss rate whose bands hold simultaneously, by bisection."""
-    at = np.array(points)
-    low, high = math.log((1 - level) / (2 * at.size)), math.log(1 - level)
-    for _ in range(12):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _inside(n, at, math.exp(middle)) >= level else (low, middle)
-    return math.exp(low)
-
-
-def _inside(n: int, points: Floats, miss: float) -> float:
-    """Compute the probability that the ECDF of n uniforms keeps inside pointwise bands."""
-    low = np.asarray(binom.ppf(miss / 2, n, points), int)
-    high = np.asarray(binom.isf(miss / 2, n, points), int)
-    factorial = gammaln(np.arange(n + 1) + 1.0)
-    before, reached, mass = 0.0, np.array([0]), np.array([1.0])
-    for point, least, most in zip(points, low, high, strict=True):
-        share = (point - before) / (1 - before)
-        now = np.arange(least, most + 1)
-        step, rest = now - reached[:, None], n - now
-        log = factorial[n - reached][:, None] - factorial[np.maximum(step, 0)] - factorial[rest]
-        log = log + step * math.log(share) + rest * math.log1p(-share)
-        mass = mass @ np.where(step >= 0, np.exp(log), 0.0)
-        before, reached = float(point), now
-    return float(mass.sum())

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.estimators import Draws, Estimator, MaximumLikelihood, describe
+from simstudy.estimators import Draws, Estimator, MaximumLikelihood, describe, finished
 from simstudy.fit import Fit
 from simstudy.methods import Fitted, Wald, place_of
-from simstudy.records import Block, Status
+from simstudy.records import Block, Status, empty, join
 from simstudy.streams import renewable, stream
 from simstudy.study import Scenario, Study, draw
+from simstudy.timelimit import STOPS, Limit, within
 
 
 def block(
@@ -45,6 +46,32 @@ def block(
             estimator.name: estimator.answer(draws)
             for estimator, draws in draws_of(study, index, first, last, strict=strict)
         }
+
+
+def limited(study: Study, index: int, first: int, last: int, limit: Limit) -> dict[str, Block]:
+    """Answer as `block` does, one replicate after another, each within a time limit."""
+    parts = []
+    for i in range(first, last):
+        found = within(limit, (index, i), functools.partial(block, study, index, i, i + 1))
+        if isinstance(found, str):
+            found = unanswered(study, index, i, Status.timeout, found)
+        parts.append(found)
+    return {name: join([part[name] for part in parts]) for name in parts[0]}
+
+
+def unanswered(
+    study: Study, index: int, replicate: int, status: Status, message: str
+) -> dict[str, Block]:
+    """Return the blocks of one replicate that has no answer, by estimator."""
+    found = {}
+    for estimator in study.answering(study.scenarios[index]):
+        asked = study.asked(estimator, [replicate])
+        blank = empty([replicate], len(estimator.labels), len(estimator.parameters))
+        blank.status[:] = blank.audit["status"][:] = status
+        nothing = functools.partial(stream, study.seed, study.scenarios[index].key)
+        draws = Draws([replicate], [], asked, nothing, study.level)
+        found[estimator.name] = finished(blank, draws, [message])
+    return found
 
 
 def draws_of(
@@ -123,7 +150,9 @@ def _draw(scenario: Scenario, rng: np.random.Generator, strict: bool) -> Data | 
     """Draw one data set, or return the exception in its place."""
     try:
         return scenario.mechanism.draw(rng, **scenario.factors)
-    except Exception as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         if strict:
             raise
         return RuntimeError(describe(error))

@@ -86,6 +86,8 @@ GROUPS = {
     },
 }
 
+MISSING = "The table that was given has no answer here."
+
 CAPTIONS = {
     "coverage": "Does the interval contain the truth as often as it says? One row per method, with "
     "the Monte Carlo interval.",
@@ -101,12 +103,15 @@ CAPTIONS = {
 def write(
     folder: Path,
     table: pd.DataFrame,
-    audit: pd.DataFrame,
+    audit: pd.DataFrame | None,
     performance: pd.DataFrame,
     verdicts: pd.DataFrame,
     manifest: Mapping[str, Any],
     *,
     why: pd.DataFrame | None = None,
+    comparison: pd.DataFrame | None = None,
+    calibration: pd.DataFrame | None = None,
+    agreement: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
     """Write `report.html`, `report.md` and `figures/*.svg` into a folder.
@@ -118,13 +123,17 @@ def write(
     folder : Path
         Where to write; made when missing.
     table, audit : DataFrame
-        The long table, from which failures are counted and replicates drawn, and the audit.
+        The long table, from which failures are counted and replicates drawn, and the audit, which
+        somebody else's table has not.
     performance, verdicts : DataFrame
         What `simstudy.performance.summarize` and `simstudy.verdicts.verdicts` returned.
     manifest : mapping
         What was run, as `manifest.json` holds it.
     why : DataFrame, optional
         What `simstudy.verdicts.explain` returned.
+    comparison, calibration, agreement : DataFrame, optional
+        What `simstudy.comparison.compare`, `simstudy.calibration.calibration` and
+        `simstudy.agreement.agreement` returned.
     notes : sequence of str
         Sentences that the reader should see after the answer.
 
@@ -159,8 +168,12 @@ def write(
         "failures": _failures(table, manifest),
         "asked": _asked(performance),
         "measured": _levels(performance["measure"]),
-        "fits": _fits(audit),
-        "messages": _messages(audit),
+        "fits": [] if audit is None else _fits(audit),
+        "messages": [] if audit is None else _messages(audit),
+        "paired": [] if comparison is None else list(_crossed(comparison, "measure")),
+        "against": "" if comparison is None else _levels(comparison["reference"])[0],
+        "levels": [] if calibration is None else list(_crossed(calibration, "level")),
+        "agreement": [] if agreement is None else agreement.to_dict("records"),
         "run": _run(manifest),
     }
     for name, finalize in (("report.html", None), ("report.md", _markdown)):
@@ -345,6 +358,19 @@ def _number(row: Mapping[Any, Any]) -> Content:
     return {"value": value, "mcse": mcse, "interval": interval, "n": int(row["n"])}
 
 
+def _crossed(frame: pd.DataFrame, column: str) -> Iterator[Content]:
+    """Lay out the numbers of every case: methods in rows, the values of a column in columns."""
+    for _, _, title, own in _cases(frame):
+        heads = _levels(own[column])
+        cells: dict[str, dict[str, Content]] = {}
+        for row in own.to_dict("records"):
+            if math.isfinite(row["value"]):
+                value, mcse = _rounded(row["value"], row["mcse"])
+                cell = {"value": value, "mcse": mcse, "n": int(row["n"])}
+                cells.setdefault(row["method"], {})[str(row[column])] = cell
+        yield {"title": title, "heads": heads, "rows": list(cells.items())}
+
+
 SHARES = {"fail", "cover", "becover", "cover_all", "miss_left", "miss_right", "power"}
 
 
@@ -370,11 +396,12 @@ def _failures(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Content:
             {
                 "name": kind,
                 "count": int(counts[kind].sum()),
-                "sentence": Status[kind].sentence if kind in Status.__members__ else "",
+                "sentence": Status[kind].sentence if kind in Status.__members__ else MISSING,
                 "most": _most(counts[kind]),
                 "examples": [
                     _replay(manifest, row)
                     for row in first[first["status"] == kind].head(3).to_dict("records")
+                    if manifest["study"].get("scenarios")
                 ],
             }
             for kind in kinds

@@ -108,7 +108,7 @@ def _aligned(table: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What `Result.publish` wrote and found: the report, the verdicts, whether any fit succeeded."""
+    """What `Result.publish` wrote and found: report, verdicts, whether any fit succeeded."""
 
     path: Path
     verdicts: pd.DataFrame

@@ -9,12 +9,10 @@ import contextlib
 import datetime
 import functools
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,22 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.estimators import MaximumLikelihood
+from simstudy.estimators import MaximumLikelihood, describe
 from simstudy.methods import Refits
+from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
-from simstudy.replicate import block
+from simstudy.replicate import block, limited, unanswered
 from simstudy.store import Store
 from simstudy.study import Reference, Scenario, Study, StudyError, draw, load
+from simstudy.supervise import Local, SetAside, Task, answers, pool_of, settle, signals
+from simstudy.timelimit import STOPS, Limit
 
 SECONDS_PER_TASK = 2.0
 LARGEST_BLOCK = 500
 FILLS_A_PROGRAM = 1024
 WORTH_COMPILING = 3000
+IN_FLIGHT = 3
+BLOCK_WITH_LIMIT = 20
 ENGINES = ("auto", "loop", "batched")
 Answer = dict[str, dict[str, Array]]
 
@@ -77,6 +80,8 @@ def run(
     seed: int | None = None,
     scenarios: Sequence[int] | None = None,
     executor: Executor | None = None,
+    timeout: float | None = None,
+    max_fail: float | None = None,
     quiet: bool = False,
     command: str = "",
 ) -> Outcome:
@@ -102,6 +107,12 @@ def run(
         Only these scenarios, by number.
     executor : concurrent.futures.Executor, optional
         Use this instead of local workers.
+    timeout : float, optional
+        Seconds that a replicate may take; one that takes longer has the status `timeout`. Never
+        run in this process, and by the loop engine.
+    max_fail : float, optional
+        Stop when more than this share of the fits has failed, after 20 replicates. Without it a
+        run stops only when its first 20 replicates all raise, hang or crash.
     quiet : bool
         No progress line.
     command : str
@@ -115,6 +126,8 @@ def run(
     ------
     StudyError
         For anything wrong with the study or the options, before any worker starts.
+    Stopped
+        When the folder cannot be written any more, or (`Failing`) too much fails.
     """
     began = time.monotonic()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -123,8 +136,9 @@ def run(
     chosen = _chosen(study, scenarios)
     study.check()
     store = Store(Path(out) if out is not None else Path("results") / study.name)
-    engine, why = _engine(engine, study, store)
-    pace = _first(study, chosen)
+    engine, why = _engine(engine, study, store, timeout)
+    # what may hang is not tried in this process
+    pace = _first(study, chosen) if timeout is None else SECONDS_PER_TASK / BLOCK_WITH_LIMIT
     chose = {"engine": engine, "engine_why": why, "jobs": jobs}
     store.open(study, reference, {**chose, "command": command})
     for path in store.check():
@@ -132,23 +146,33 @@ def run(
     size = size or _size(engine, study, pace, jobs)
     tasks = [task for task in store.pending(study, study.replicates, size) if task[0] in chosen]
     total = sum(last - first for _, first, last in tasks)
-    progress = _Progress(total, quiet)
+    progress, failures = Progress(total, quiet), Failures(max_fail)
     computed = fits = 0
     interrupted = False
     origin = reference or _Value(_pickled(study))
     call = functools.partial(work, origin, study.seed, study.replicates, engine)
     with contextlib.ExitStack() as stack:
         stack.callback(progress.close)
+        stack.enter_context(signals())
         try:
-            for (index, first, last), answer in _answers(call, tasks, jobs, executor):
-                blocks = {name: Block.from_arrays(arrays) for name, arrays in answer.items()}
+            for (index, first, last), answer in _answers(call, tasks, jobs, executor, timeout):
+                if isinstance(answer, SetAside):
+                    blocks = unanswered(study, index, first, answer.status, answer.message)
+                else:
+                    blocks = {name: Block.from_arrays(arrays) for name, arrays in answer.items()}
                 store.save(study.scenarios[index].key, first, last, blocks)
                 computed += last - first
                 good = sum(int((b.audit["status"] == Status.ok).sum()) for b in blocks.values())
                 fits += good
                 progress.add(last - first, (last - first) * len(blocks) - good)
+                failures.add(blocks)
         except KeyboardInterrupt:
             interrupted = True
+        except OSError as error:
+            raise Stopped(
+                f"cannot write to {store.folder}: {error.strerror}; what is stored stays: make "
+                "room, and the same command goes on from there"
+            ) from error
     seconds = time.monotonic() - began
     store.note_run({"started": started, "seconds": round(seconds, 3), "replicates": computed})
     left = sum(last - first for _, first, last in store.pending(study, study.replicates, 10**9))
@@ -161,10 +185,14 @@ def work(
     seed: int,
     replicates: int,
     engine: str,
-    task: tuple[int, int, int],
+    task: Task,
+    limit: Limit | None = None,
 ) -> Answer:
     """Answer for one task, in a worker or at home: arrays by estimator."""
     study = replace(_study(origin), seed=seed, replicates=replicates)
+    if limit is not None:
+        found = limited(study, *task, limit)
+        return {name: answer.arrays() for name, answer in found.items()}
     if engine == "batched":
         from simstudy.batched import block as answers
     else:
@@ -180,7 +208,7 @@ class _Value:
 
 
 def _pickled(study: Study) -> bytes:
-    from joblib.externals import cloudpickle
+    import cloudpickle
 
     return bytes(cloudpickle.dumps(study))
 
@@ -189,7 +217,7 @@ def _pickled(study: Study) -> bytes:
 def _study(origin: Reference | _Value) -> Study:
     """Load the study once per process."""
     if isinstance(origin, _Value):
-        from joblib.externals import cloudpickle
+        import cloudpickle
 
         study: Study = cloudpickle.loads(origin.content)
         return study
@@ -200,60 +228,35 @@ def _study(origin: Reference | _Value) -> Study:
 
 
 def _answers(
-    call: Callable[[tuple[int, int, int]], Answer],
-    tasks: Sequence[tuple[int, int, int]],
+    call: Callable[..., Answer],
+    tasks: Sequence[Task],
     jobs: int,
     executor: Executor | None,
-) -> Iterator[tuple[tuple[int, int, int], Answer]]:
-    """Yield the answers as they come."""
-    if executor is None and (jobs == 1 or len(tasks) < 2):
+    limit: float | None,
+) -> Iterator[tuple[Task, Answer | SetAside]]:
+    """Yield the answers as they come: from here, from local workers, or from an executor."""
+    if executor is None and limit is None and (jobs == 1 or len(tasks) < 2):
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(limits=1):
             for task in tasks:
                 yield task, call(task)
         return
-    workers = executor or _workers(min(jobs, len(tasks)))
-    waiting: dict[Future[Answer], tuple[int, int, int]] = {}
-    rest = iter(tasks)
-    try:
-        while True:
-            for task in rest:
-                waiting[workers.submit(call, task)] = task
-                if len(waiting) >= 3 * jobs:
-                    break
-            if not waiting:
-                break
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                yield waiting.pop(future), future.result()
-    finally:
-        for future in waiting:
-            future.cancel()
-        if executor is None:
-            workers.shutdown(wait=not waiting, **({"kill_workers": True} if waiting else {}))
+    if executor is not None:
+        pool = pool_of(executor, IN_FLIGHT * jobs)
+    else:
+        jobs = min(jobs, len(tasks))
+        pool = Local(functools.partial(_workers, jobs), IN_FLIGHT * jobs)
+    if limit is not None:
+        call = functools.partial(call, limit=Limit(limit, pool.notes))
+    yield from answers(call, tasks, pool)
 
 
 def _workers(jobs: int) -> Any:
     """Start local worker processes."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    return ProcessPoolExecutor(jobs, initializer=_settle, initargs=(os.getpid(),))
-
-
-def _settle(parent: int) -> None:
-    """Prepare a worker: one BLAS thread, Ctrl-C is the parent's, no life without the parent."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(limits=1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    if os.getppid() == parent:
-        threading.Thread(target=watch, daemon=True).start()
+    return ProcessPoolExecutor(jobs, initializer=settle, initargs=(os.getpid(),))
 
 
 def _first(study: Study, chosen: Sequence[int]) -> float:
@@ -269,31 +272,52 @@ def _first(study: Study, chosen: Sequence[int]) -> float:
         for index in chosen:
             try:
                 block(study, index, 0, 1, strict=True)
-            except Exception as error:
+            except STOPS:
+                raise
+            except BaseException as error:
                 for replicate in range(1, 5):
-                    with contextlib.suppress(Exception):
-                        block(study, index, replicate, replicate + 1, strict=True)
+                    if _answered(study, index, replicate):
                         break
                 else:
-                    raise error
+                    if isinstance(error, Exception):
+                        raise error
+                    raise StudyError(f"the study's code ended the process: {describe(error)}")
     return (time.perf_counter() - began) / len(chosen)
 
 
-def _engine(engine: str, study: Study, store: Store) -> tuple[str, str]:
+def _answered(study: Study, index: int, replicate: int) -> bool:
+    """Tell whether a replicate raises nothing."""
+    try:
+        block(study, index, replicate, replicate + 1, strict=True)
+    except STOPS:
+        raise
+    except BaseException:
+        return False
+    return True
+
+
+def _engine(
+    engine: str, study: Study, store: Store, timeout: float | None
+) -> tuple[str, str]:
     """Choose the engine, and say why; the choice depends on nothing that is timed."""
     if engine not in ENGINES:
         raise StudyError(f"engine is {engine!r}; allowed are {', '.join(map(repr, ENGINES))}")
     if engine == "loop":
         return "loop", "asked for"
+    if timeout is not None:
+        if not 0 < timeout < np.inf:
+            raise StudyError(f"timeout is {timeout}; give seconds, more than 0")
+        if engine == "batched":
+            raise StudyError(
+                "the batched engine runs many replicates at once and cannot stop one of them: "
+                "leave the time limit out, or ask for the loop engine"
+            )
+        return "loop", "a time limit is for one replicate after another"
     if engine == "auto" and store.begun():
         before = str(store.manifest()["engine"])
         if before == "loop":
             return before, "the folder was begun with it"
-    fits = sum(
-        study.replicates + sum(study.fewer.get(label, study.replicates) * refits for label, refits in refitting)
-        for scenario in study.scenarios
-        for refitting in [_refitting(study, scenario)]
-    )
+    fits = sum(_fits(study, scenario) for scenario in study.scenarios)
     if engine == "auto" and fits < WORTH_COMPILING:
         return "loop", f"{fits:,} fits are done before a program is compiled"
     from simstudy.batched import hindrance
@@ -313,16 +337,17 @@ def _engine(engine: str, study: Study, store: Store) -> tuple[str, str]:
     return "batched", f"{why}; by the loop where {trouble}" if trouble else why
 
 
-def _refitting(study: Study, scenario: Scenario) -> list[tuple[str, int]]:
-    """List the methods that refit in a scenario, with the number of their refits."""
-    return [
-        (method.name, source.count)
+def _fits(study: Study, scenario: Scenario) -> int:
+    """Count the fits and refits of a scenario."""
+    refits = [
+        study.fewer.get(method.name, study.replicates) * source.count
         for estimator in study.answering(scenario)
         if isinstance(estimator, MaximumLikelihood)
         for method in estimator.methods
         for source in method.sources
         if isinstance(source, Refits)
     ]
+    return study.replicates * len(study.answering(scenario)) + sum(refits)
 
 
 def _size(engine: str, study: Study, pace: float, jobs: int) -> int:
@@ -356,38 +381,3 @@ def _chosen(study: Study, scenarios: Sequence[int] | None) -> list[int]:
         keys = "\n  ".join(f"{i}: {study.scenarios[i].key}" for i in every)
         raise StudyError(f"no scenario {unknown[0]}; there are\n  {keys}")
     return chosen
-
-
-class _Progress:
-    """A progress bar on a terminal, a plain line every ten seconds in a log."""
-
-    def __init__(self, total: int, quiet: bool) -> None:
-        self.total, self.done, self.failures = total, 0, 0
-        self.began = self.spoken = time.monotonic()
-        self.bar: Any = None
-        self.quiet = quiet or total == 0
-        if not self.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=total, unit=" replicates", smoothing=0.1, dynamic_ncols=True)
-
-    def add(self, replicates: int, failures: int) -> None:
-        self.done += replicates
-        self.failures += failures
-        if self.bar is not None:
-            self.bar.set_postfix_str(f"failed fits {self.failures}", refresh=False)
-            self.bar.update(replicates)
-        elif not self.quiet and time.monotonic() - self.spoken >= 10:
-            self.spoken = time.monotonic()
-            rate = self.done / (self.spoken - self.began)
-            left = (self.total - self.done) / rate
-            print(
-                f"{self.done:,} of {self.total:,} replicates, {rate:,.0f} per second, "
-                f"{left:,.0f} s left, failed fits {self.failures:,}",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()

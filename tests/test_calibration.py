@@ -43,7 +43,7 @@ def test_covered_is_the_coverage_of_wald_intervals():
 
 
 def test_calibration_of_a_table():
-    """Each level within 4 MCSE of the exact coverage, normal and Student: false alarm 1 in 1,500."""
+    """Each level within 4 MCSE of the exact coverage, normal and Student: false alarm 1 in 1500."""
     estimate, se, df = small_samples()
     table = pd.DataFrame({"n": 6, "replicate": np.arange(20_000), "method": "mean"})
     table = table.assign(truth=0.0, estimate=estimate, se=se)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from checks import case_fitted, fitted, infer, quiet
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from checks import case_fitted, fitted, infer, quiet
 from simstudy.covariance import (
     Curvature,
     Place,

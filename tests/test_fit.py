@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from checks import CASES, GAMMA, NORMAL, case_fitted, quiet
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq
 from scipy.special import digamma
 
+from checks import CASES, GAMMA, NORMAL, case_fitted, quiet
 from simstudy import Model
 from simstudy.derivatives import objective
 from simstudy.fit import FAILED, FINE, OPTIMIZERS, conditioning, maximize, plain
@@ -190,7 +190,8 @@ def test_other_units_break_a_plain_run_and_its_word():
     wrong = plain(objective(gamma.MODEL, y * 1e4), optimizer="L-BFGS-B")
     assert wrong.success
     assert wrong.edm > FAILED
-    right = plain(objective(gamma.MODEL, y * 1e-4))
+    y = np.random.default_rng(5).gamma(2.0, 1 / 3.0, size=100)
+    right = plain(objective(gamma.MODEL, y / 10))
     assert not right.success
     assert right.edm < FINE
 
@@ -303,7 +304,7 @@ def test_separated_outcomes_have_no_maximum(optimizer, seed):
 
 
 def half_separated():
-    """Draw a logit in which only one of the coefficients runs off: all marked cases are successes."""
+    """Draw a logit in which one coefficient runs off: all marked cases are successes."""
     rng = np.random.default_rng(4)
     x = np.column_stack([np.ones(60), rng.normal(size=60), rng.uniform(size=60) < 0.2])
     y = (rng.uniform(size=60) < 0.5).astype(float)
@@ -333,7 +334,6 @@ def test_estimate_at_infinity_is_no_maximum_without_exact_derivatives(limit, rou
     assert fit(ROUTES[route](model), data).status == Status.no_maximum
 
 
-@pytest.mark.xfail(reason="a Hessian of zeros is called a saddle", strict=True)
 def test_flat_likelihood_is_no_saddle():
     """Nelder-Mead runs so far that nothing of the likelihood is left to differentiate."""
     found = fit(logit.model(3), separated(3, 40, 0), optimizer="Nelder-Mead")

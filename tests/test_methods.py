@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-import checks
 import numpy as np
 import pytest
-from checks import BINOMIAL, CASES, GAMMA, NORMAL, case_fitted, fitted, infer, sourced
 from numpy.testing import assert_allclose, assert_array_equal
 
+import checks
+from checks import BINOMIAL, CASES, GAMMA, NORMAL, case_fitted, fitted, infer, sourced
 from simstudy import Model
 from simstudy.covariance import observed
 from simstudy.derivatives import objective
@@ -85,9 +85,8 @@ def test_method_says_when_it_cannot_answer(method, case):
 
 
 @EVERY
-@ON
-def test_method_answers_one_as_in_a_block(method, case):
-    checks.check_method_answers_one_as_in_a_block(method, case)
+def test_method_answers_one_as_in_a_block(method):
+    checks.check_method_answers_one_as_in_a_block(method, GAMMA)
 
 
 @pytest.mark.parametrize(
@@ -387,7 +386,7 @@ def ratios(model, draw, methods, count):
 
 
 def test_facts_of_a_gamma_fit():
-    """Shape 2, rate 3, n = 200, start (1, 1): medians and quantiles of 30 fits.
+    """Shape 2, rate 3, n = 200, start (1, 1): medians and quantiles of 20 fits.
 
     Long runs gave medians of .988 (bfgs-inverse) and 1.79 (lbfgsb-inverse) and no answer for half
     of the Hessians with a step of 1e-8; the lower tail of bfgs-inverse is rounding of the sum.
@@ -397,7 +396,7 @@ def test_facts_of_a_gamma_fit():
         BFGS_INVERSE, LBFGSB_INVERSE, tiny, OBSERVED_CENTRAL, OBSERVED_CENTRAL_1E5,
         OBSERVED_STATSMODELS,
     ]  # fmt: skip
-    found = ratios(gamma.MODEL, lambda rng: rng.gamma(2.0, 1 / 3.0, 200), methods, 30)
+    found = ratios(gamma.MODEL, lambda rng: rng.gamma(2.0, 1 / 3.0, 200), methods, 20)
     bfgs, lbfgsb, wild, central, fixed, statsmodels = found
     low, middle, high = np.quantile(bfgs, [0.05, 0.5, 0.95])
     assert 0.97 < middle < 1.0

@@ -23,7 +23,7 @@ def make(parameters):
 
 @given(WORKING)
 def test_working_scale_and_back(working):
-    """At 15 a unit parameter is 1 - 3e-7: the rounding of 1 - theta, eps / 3e-7, shows in its logit."""
+    """At 15 a unit parameter is 1 - 3e-7: the rounding of that, eps / 3e-7, shows in its logit."""
     theta = from_working(working, SUPPORTS)
     assert inside(theta, SUPPORTS).all()
     assert_allclose(to_working(theta, SUPPORTS), working, rtol=0, atol=1e-8)
@@ -31,7 +31,7 @@ def test_working_scale_and_back(working):
 
 @given(WORKING)
 def test_slopes_are_the_derivatives_of_the_map(working):
-    """Central differences, step 1e-4: truncation 1e-8 / 6 and rounding 4 eps / 1e-8, both relative."""
+    """Central differences, step 1e-4: truncation 1e-8 / 6, rounding 4 eps / 1e-8, relative."""
     step = 1e-4
     above, below = (from_working(working + side * step, SUPPORTS) for side in (1, -1))
     theta = from_working(working, SUPPORTS)

@@ -131,5 +131,5 @@ VARIANCE_MODEL = Model(
 MECHANISM = Mechanism("normal", draw=draw, truth=truth)
 VARIANCE_MECHANISM = Mechanism("normal-variance", draw=draw, truth=truth_variance)
 WRONG_CONTAMINATED = Mechanism(
-    "normal-wrong-contaminated", draw=draw_contaminated, truth=pseudo_truth
+    "normal-wrong-contaminated", draw=draw_contaminated, truth=pseudo_truth, wrong=True
 )

@@ -107,5 +107,5 @@ LOG_MODEL = Model(
 MECHANISM = Mechanism("poisson", draw=draw, truth=truth)
 LOG_MECHANISM = Mechanism("poisson-log", draw=draw, truth=truth_log)
 WRONG_NEGATIVE_BINOMIAL = Mechanism(
-    "poisson-wrong-negative-binomial", draw=draw_overdispersed, truth=truth
+    "poisson-wrong-negative-binomial", draw=draw_overdispersed, truth=truth, wrong=True
 )

@@ -9,6 +9,7 @@ is: with overdispersed counts they are the pseudo-truth, and the sandwich is the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -103,7 +104,7 @@ def wrong_negative_binomial(
     {'const': 1.0}
     """
     name = "poisson-regression-wrong-negative-binomial"
-    return regression.mechanism(name, design, coefficients, overdispersed)
+    return replace(regression.mechanism(name, design, coefficients, overdispersed), wrong=True)
 
 
 def raw_units(rng: np.random.Generator, n: int) -> Array:

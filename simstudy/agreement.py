@@ -1,0 +1,278 @@
+"""Whether a mechanism matches a likelihood, asked at the true parameter, before any fit.
+
+At the truth the mean score is zero, and the mean outer product of the scores is the mean negative
+Hessian (the information equality). A mechanism that breaks the first has another truth than it
+says; one that breaks the second only is not the likelihood's, and the sandwich is the standard
+error to trust there (White 1982, Econometrica 50:1).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import eigh
+from scipy.stats import f as fisher
+
+from simstudy.arrays import Array
+from simstudy.derivatives import Objective, rise_hessian, score_differences
+from simstudy.estimators import MaximumLikelihood
+from simstudy.study import Scenario, Study, draw
+
+DRAWS = 300
+"""Data sets that are looked at, or as many as the study has replicates."""
+
+FEWEST = 50
+"""Data sets below which nothing is said."""
+
+FALSE_ALARM = 1e-3
+"""Chance that a study whose mechanisms all match is told otherwise, all cells together."""
+
+FILE = "agreement.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Equality:
+    """A test that the mean of a vector is zero.
+
+    Attributes
+    ----------
+    statistic : float
+        Hotelling's T squared.
+    p : float
+        By its F distribution: exact for normal vectors.
+    """
+
+    statistic: float
+    p: float
+
+
+def zero_mean(vectors: Array, size: Array | None = None) -> Equality:
+    """Test that independent vectors have the mean zero (Hotelling 1931, Ann. Math. Stat. 2:360).
+
+    Directions in which the vectors do not vary, such as a component that is always zero or a copy
+    of another, are left out; a constant that is not zero has p = 0.
+
+    Parameters
+    ----------
+    vectors : (m, q) float
+        One vector per data set.
+    size : (q,) float, optional
+        How large the numbers were from whose differences the vectors come: what is smaller by ten
+        digits is rounding.
+
+    Returns
+    -------
+    Equality
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.agreement import zero_mean
+    >>> vectors = np.array([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [-2.0, 0.0]])
+    >>> zero_mean(vectors)
+    Equality(statistic=0.0, p=1.0)
+    """
+    m = len(vectors)
+    spread = np.sqrt((vectors**2).mean(axis=0))
+    told = spread > (0 if size is None else 1e-10 * size)
+    scaled = vectors[:, told] / spread[told]
+    if scaled.shape[1] == 0:
+        return Equality(0.0, 1.0)
+    mean = scaled.mean(axis=0)
+    spread, directions = np.linalg.eigh(np.cov(scaled, rowvar=False).reshape(len(mean), -1))
+    along = directions.T @ mean
+    varied = spread > 1e-10
+    # scaled vectors have length 1: what is left of a zero mean is rounding
+    if (np.abs(along[~varied]) > 1e-6).any():
+        return Equality(np.inf, 0.0)
+    q = int(varied.sum())
+    if q == 0:
+        return Equality(0.0, 1.0)
+    statistic = float(m * (along[varied] ** 2 / spread[varied]).sum())
+    if m <= q:
+        return Equality(statistic, np.nan)
+    return Equality(statistic, float(fisher.sf(statistic * (m - q) / (q * (m - 1)), q, m - q)))
+
+
+def agreement(study: Study, *, draws: int = DRAWS) -> pd.DataFrame:
+    """Test every scenario's mechanism against the likelihoods that are fitted to it.
+
+    Parameters
+    ----------
+    study : Study
+        Its first data sets are looked at, those of replicates 0, 1, ...
+    draws : int
+        How many at most; no more than the study has replicates.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per scenario and maximum likelihood estimator: scenario, estimator, wrong (the
+        mechanism says that it is wrong on purpose), draws, score_p, information_p, ratio (outer
+        product over negative Hessian, in the direction in which they differ most), finding and
+        sentence. The finding is `agrees`, `wrong-truth`, `wrong-likelihood`, `as-intended` (the
+        likelihood is wrong and the mechanism says so) or `not-asked`. A p-value counts as a
+        mismatch below `FALSE_ALARM` over the number of p-values.
+
+    Examples
+    --------
+    >>> from simstudy import MaximumLikelihood, Study, grid
+    >>> from simstudy.agreement import agreement
+    >>> from simstudy.methods import OBSERVED
+    >>> from simstudy.models import exponential
+    >>> wrong = grid(exponential.WRONG_GAMMA, n=50, shape=0.5, mean=1.0)
+    >>> study = Study("s", wrong, [MaximumLikelihood(exponential.MODEL, [OBSERVED])], seed=1)
+    >>> found = agreement(study)
+    >>> found["finding"][0], found["ratio"][0].round(1)
+    ('as-intended', np.float64(2.0))
+    """
+    draws = min(draws, study.replicates)
+    cells = [
+        (scenario, estimator, _tested(study, scenario, estimator, draws))
+        for scenario in study.scenarios
+        for estimator in study.answering(scenario)
+        if isinstance(estimator, MaximumLikelihood)
+    ]
+    asked = sum(isinstance(found, tuple) for _, _, found in cells)
+    edge = FALSE_ALARM / max(2 * asked, 1)
+    rows = []
+    for scenario, estimator, found in cells:
+        row = {"scenario": scenario.key, "estimator": estimator.name}
+        rows.append(row | _row(scenario, found, edge, draws))
+    return pd.DataFrame(rows, columns=[
+        "scenario", "estimator", "wrong", "draws", "score_p", "information_p", "ratio", "finding",
+        "sentence",
+    ])  # fmt: skip
+
+
+def keep(study: Study, folder: Path) -> None:
+    """Write `agreement.csv` into a results folder, unless it holds what would be written."""
+    path = folder / FILE
+    if path.exists():
+        stored = pd.read_csv(path)
+        if len(stored) and stored["draws"].max() >= min(DRAWS, study.replicates):
+            return
+    agreement(study).to_csv(path, index=False)
+
+
+def alarms(found: pd.DataFrame) -> list[str]:
+    """Say which mechanisms do not match their likelihood without saying so.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from simstudy.agreement import alarms
+    >>> alarms(pd.DataFrame({"scenario": ["a"], "estimator": ["b"], "finding": ["agrees"],
+    ...                      "sentence": ["..."]}))
+    []
+    """
+    bad = found[found["finding"].isin(["wrong-truth", "wrong-likelihood"])]
+    said = [f"{row.scenario}, {row.estimator}: {row.sentence}" for row in bad.itertuples()]
+    if len(said) > 5:
+        said = [*said[:5], f"And {len(said) - 5} more, below."]
+    return said
+
+
+_Found = tuple[Equality, Equality, float]
+
+
+def _tested(
+    study: Study, scenario: Scenario, estimator: MaximumLikelihood, draws: int
+) -> _Found | str:
+    """Test one cell, or return why it cannot be tested."""
+    missing = [name for name in estimator.parameters if name not in scenario.truth]
+    if missing:
+        return f"the truth of {', '.join(missing)} is not given"
+    if draws < FEWEST:
+        return f"it takes {FEWEST} replicates"
+    theta = np.array([scenario.truth[name] for name in estimator.parameters], dtype=float)
+    scores, outer, curved = [], [], []
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for target in _targets(study, scenario, estimator, draws):
+            by_observation, negative = _derivatives(target, theta)
+            if np.isfinite(by_observation).all() and np.isfinite(negative).all():
+                scores.append(by_observation.sum(axis=0))
+                outer.append(by_observation.T @ by_observation)
+                curved.append(negative)
+    if len(scores) < FEWEST:
+        return "too few data sets could be drawn and have finite derivatives"
+    product, hessian = np.array(outer), np.array(curved)
+    rows, columns = np.tril_indices(len(theta))
+    size = np.sqrt((product**2 + hessian**2).mean(axis=0))
+    return (
+        zero_mean(np.array(scores)),
+        zero_mean((product - hessian)[:, rows, columns], size[rows, columns]),
+        _ratio(product.mean(axis=0), hessian.mean(axis=0)),
+    )
+
+
+def _targets(
+    study: Study, scenario: Scenario, estimator: MaximumLikelihood, draws: int
+) -> Iterator[Objective]:
+    """Bind the likelihood to every data set that can be drawn."""
+    for replicate in range(draws):
+        try:
+            data = draw(study, scenario, replicate)
+        except Exception:  # a data_error of that replicate, and counted there
+            continue
+        yield estimator.bind(data)
+
+
+def _derivatives(target: Objective, theta: Array) -> tuple[Array, Array]:
+    """Return scores `(n, p)` and the negative Hessian, exact where there are formulas."""
+    if target.score is None:
+        scores = score_differences(target, theta)
+    else:
+        scores = np.asarray(target.score(theta, target.data))
+    exact = target.hessian is not None
+    return scores, target.curvature(theta) if exact else rise_hessian(target, theta)
+
+
+def _ratio(product: Array, hessian: Array) -> float:
+    """Return the eigenvalue of product / hessian that is farthest from 1, as a factor."""
+    try:
+        values = eigh(product, hessian, eigvals_only=True)
+    except np.linalg.LinAlgError:
+        return np.nan
+    values = values[values > 0]
+    return float(values[np.abs(np.log(values)).argmax()]) if len(values) else np.nan
+
+
+def _row(scenario: Scenario, found: _Found | str, edge: float, draws: int) -> dict[str, object]:
+    """Say what was found."""
+    row: dict[str, object] = {"wrong": scenario.mechanism.wrong, "draws": draws}
+    if isinstance(found, str):
+        blank = dict.fromkeys(("score_p", "information_p", "ratio"), np.nan)
+        return row | blank | {"finding": "not-asked", "sentence": f"Not asked: {found}."}
+    score, information, ratio = found
+    finding = "agrees"
+    if score.p < edge:
+        finding = "wrong-truth"
+    elif information.p < edge:
+        finding = "as-intended" if scenario.mechanism.wrong else "wrong-likelihood"
+    return row | {
+        "score_p": score.p,
+        "information_p": information.p,
+        "ratio": ratio,
+        "finding": finding,
+        "sentence": _SENTENCES[finding],
+    }
+
+
+_SENTENCES = {
+    "agrees": "The mechanism matches the likelihood, as far as these data sets tell.",
+    "wrong-truth": "The mechanism does not match the likelihood: the mean score at the truth is "
+    "not zero, so that estimates go elsewhere; check draw, truth and loglik before any standard "
+    "error is blamed.",
+    "wrong-likelihood": "The mechanism does not match the likelihood: scores vary otherwise than "
+    "its curvature says, so that only a sandwich can be right; say Mechanism(wrong=True) where "
+    "that is on purpose, else check draw and loglik.",
+    "as-intended": "The likelihood is wrong on purpose: the mean score at the pseudo-truth is "
+    "zero, and the sandwich is the standard error to trust.",
+}

@@ -1,0 +1,264 @@
+"""Tasks through workers that may die: what was in flight is run again, the culprit is found.
+
+A task is (scenario, first, last). Whatever happens to workers, every replicate is answered or set
+aside with its status, and each answer is yielded once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from simstudy.records import Status
+from simstudy.timelimit import notes
+
+Task = tuple[int, int, int]
+DEADLY = 2
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """In the place of an answer: why one replicate has none."""
+
+    status: Status
+    message: str
+
+
+class Pool(Protocol):
+    """Where tasks run: at most so many; `together` where one death ends them all."""
+
+    most: int
+    together: bool
+    notes: str
+
+    def submit(self, call: Callable[[Task], Any], task: Task) -> Future[Any]:
+        """Start a task."""
+
+    def died(self, error: BaseException) -> bool:
+        """Tell whether an error means that a worker died."""
+
+    def renew(self) -> dict[tuple[int, int], str]:
+        """Replace what died; return the notes of replicates that hung, by scenario and number."""
+
+    def close(self, busy: bool) -> None:
+        """End the workers, or what they are busy with."""
+
+
+@dataclass(slots=True)
+class Local:
+    """Worker processes of this machine, started anew when one of them dies.
+
+    Parameters
+    ----------
+    start : callable
+        Starts them: `start() -> Executor`, of loky.
+    most : int
+        Tasks in flight.
+    """
+
+    start: Callable[[], Any]
+    most: int
+    notes: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="simstudy-"))
+    executor: Any = None
+    together: bool = True
+
+    def submit(self, call: Callable[[Task], Any], task: Task) -> Future[Any]:
+        """Start a task, and the workers with the first one."""
+        if self.executor is None:
+            self.executor = self.start()
+        future: Future[Any] = self.executor.submit(call, task)
+        return future
+
+    def died(self, error: BaseException) -> bool:
+        """Tell whether an error means that a worker died."""
+        return isinstance(error, BrokenExecutor)
+
+    def renew(self) -> dict[tuple[int, int], str]:
+        """End the workers that are left; read the notes."""
+        self._end(kill=True)
+        return notes(self.notes)
+
+    def close(self, busy: bool) -> None:
+        """End the workers, at once where they are busy."""
+        self._end(kill=busy)
+        shutil.rmtree(self.notes, ignore_errors=True)
+
+    def _end(self, kill: bool) -> None:
+        executor, self.executor = self.executor, None
+        if executor is not None:
+            executor.shutdown(wait=not kill, **({"kill_workers": True} if kill else {}))
+
+
+@dataclass(slots=True)
+class Given:
+    """Anyone's executor, which cannot be started anew."""
+
+    executor: Executor
+    most: int
+    together: bool = False
+    notes: str = ""
+
+    def submit(self, call: Callable[[Task], Any], task: Task) -> Future[Any]:
+        """Start a task."""
+        return self.executor.submit(call, task)
+
+    def died(self, error: BaseException) -> bool:
+        """Let every error through."""
+        return False
+
+    def renew(self) -> dict[tuple[int, int], str]:
+        """Do nothing: nothing died."""
+        return {}
+
+    def close(self, busy: bool) -> None:
+        """Leave the executor to whom it belongs."""
+
+
+def pool_of(executor: Executor, most: int) -> Pool:
+    """Say how to look after an executor."""
+    return Given(executor, most)
+
+
+def settle(parent: int) -> None:
+    """Prepare a worker: one BLAS thread, Ctrl-C is the parent's, no life without the parent."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    if os.getppid() == parent:
+        if sys.platform == "linux":  # by the kernel, as a call into C may keep the thread waiting
+            ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def answers(
+    call: Callable[[Task], Any], tasks: Sequence[Task], pool: Pool
+) -> Iterator[tuple[Task, Any]]:
+    """Yield each task, or parts of it, with its answer or a `SetAside`, as they come.
+
+    When a worker dies, what was in flight is run again, one task at a time; a task that is alone
+    when a worker dies is halved, and a replicate that was alone twice is set aside.
+    """
+    rest, suspects = deque(tasks), deque[Task]()
+    deaths: Counter[Task] = Counter()
+    flying: dict[Future[Any], Task] = {}
+    try:
+        while rest or suspects or flying:
+            alone = bool(suspects) and not flying
+            queue = suspects if suspects else rest
+            fallen: list[Task] = []
+            try:
+                while queue and len(flying) < (1 if suspects else pool.most):
+                    flying[pool.submit(call, queue[0])] = queue[0]
+                    queue.popleft()
+                    if alone:
+                        break
+            except BrokenExecutor as error:
+                if not pool.died(error):
+                    raise
+                if not flying:
+                    pool.renew()
+                    continue
+            for future in _done(flying, pool):
+                task, error_ = flying.pop(future), future.exception()
+                if error_ is None:
+                    yield task, future.result()
+                elif pool.died(error_):
+                    fallen.append(task)
+                else:
+                    raise error_
+            if fallen:
+                yield from _again(fallen, alone, rest, suspects, deaths, pool)
+    finally:
+        for future in flying:
+            future.cancel()
+        pool.close(bool(flying))
+
+
+def _done(flying: Iterable[Future[Any]], pool: Pool) -> set[Future[Any]]:
+    """Wait for a future; for all of them where they fell together."""
+    done = wait(flying, return_when=FIRST_COMPLETED).done
+    errors = [future.exception() for future in done]
+    if pool.together and any(error is not None and pool.died(error) for error in errors):
+        done = wait(flying).done
+    return done
+
+
+def _again(
+    fallen: Sequence[Task],
+    alone: bool,
+    rest: deque[Task],
+    suspects: deque[Task],
+    deaths: Counter[Task],
+    pool: Pool,
+) -> Iterator[tuple[Task, SetAside]]:
+    """Put what fell with a worker back into the queues; set aside what is known to be guilty."""
+    hung = pool.renew()
+    for index, first, last in fallen:
+        task = (index, first, last)
+        named = sorted(r for i, r in hung if i == index and first <= r < last)
+        if named:
+            at = named[0]
+            yield (index, at, at + 1), SetAside(Status.timeout, hung[index, at])
+            rest.extendleft([(index, *ends) for ends in ((at + 1, last), (first, at))
+                             if ends[0] < ends[1]])  # fmt: skip
+        elif hung:
+            rest.appendleft(task)
+        elif not alone:
+            suspects.append(task)
+        elif last - first > 1:
+            middle = (first + last) // 2
+            suspects.extendleft([(index, middle, last), (index, first, middle)])
+        else:
+            deaths[task] += 1
+            if deaths[task] < DEADLY:
+                suspects.appendleft(task)
+            else:
+                yield task, SetAside(
+                    Status.crashed, f"its worker died {DEADLY} times while it ran this alone"
+                )
+    count = sum(last - first for _, first, last in fallen)
+    what = f"hung in replicate {', '.join(str(r) for _, r in hung)}" if hung else "died"
+    print(f"a worker {what}; {count:,} replicates in flight are run again", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[None]:
+    """Let SIGTERM be Ctrl-C, and a second one of either end this process at once."""
+    before: dict[int, Any] = {}
+
+    def stop(number: int, _: object) -> None:
+        for name in before:
+            signal.signal(name, lambda *_: os._exit(130))
+        raise KeyboardInterrupt
+
+    try:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            before[name] = signal.signal(name, stop)
+    except ValueError:  # not the main thread: signals are somebody else's
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

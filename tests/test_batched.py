@@ -1,0 +1,227 @@
+"""The batched engine against the loop engine: the same data, so the same answers.
+
+Tolerances are those the engines promise: estimates to 1e-8 standard errors times a few (both are
+polished to an EDM of 5e-17, which is 1e-8 standard errors each), standard errors to 1e-6.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+jax = pytest.importorskip("jax")
+
+from simstudy import MaximumLikelihood, Mechanism, Model, Scenario, Study, StudyError, batched  # noqa: E402
+from simstudy import replicate as loop  # noqa: E402
+from simstudy.arrays import where  # noqa: E402
+from simstudy.methods import (  # noqa: E402
+    BFGS_INVERSE,
+    OBSERVED,
+    OBSERVED_CENTRAL,
+    OBSERVED_LOG_WALD,
+    OBSERVED_STATSMODELS,
+    OPG,
+    SANDWICH,
+    Bootstrap,
+    Refits,
+)
+from simstudy.models import (  # noqa: E402
+    binomial,
+    exponential,
+    gamma,
+    logit,
+    negative_binomial,
+    normal,
+    poisson,
+    poisson_regression,
+    probit,
+    weibull,
+)
+from simstudy.models.regression import autoregressive  # noqa: E402
+from simstudy.records import Status  # noqa: E402
+
+METHODS = [OBSERVED, OBSERVED_LOG_WALD, OBSERVED_CENTRAL, OPG, SANDWICH]
+X = autoregressive(2, 0.5)
+BETA = {"b0": 0.5, "b1": -0.5}
+MODELS = {
+    "binomial": (binomial.MODEL, binomial.MECHANISM, {"n": 12, "p": 0.2}),
+    "binomial-logit": (binomial.LOGIT_MODEL, binomial.LOGIT_MECHANISM, {"n": 12, "p": 0.2}),
+    "exponential": (exponential.MODEL, exponential.MECHANISM, {"n": 20, "rate": 2.0}),
+    "gamma": (gamma.MODEL, gamma.MECHANISM, {"n": 30, "shape": 2.0, "rate": 3.0}),
+    "logit": (logit.model(2), logit.mechanism(X, BETA), {"n": 40}),
+    "negative-binomial": (
+        negative_binomial.model(2),
+        negative_binomial.mechanism(X, BETA),
+        {"n": 60, "dispersion": 1.0},
+    ),
+    "normal": (normal.MODEL, normal.MECHANISM, {"n": 20, "mu": 1.0, "sigma": 2.0}),
+    "poisson": (poisson.MODEL, poisson.MECHANISM, {"n": 5, "mean": 0.7}),
+    "poisson-regression": (
+        poisson_regression.RAW_MODEL,
+        poisson_regression.RAW_MECHANISM,
+        {"n": 60},
+    ),
+    "probit": (probit.model(2), probit.mechanism(X, BETA), {"n": 40}),
+    "weibull-censored": (
+        weibull.CENSORED_MODEL,
+        weibull.CENSORED_MECHANISM,
+        {"n": 30, "shape": 1.5, "scale": 2.0, "censor": 2.0},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    """Keep compiled programs out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMSTUDY_CACHE", str(tmp_path_factory.mktemp("jax")))
+        yield
+
+
+def study(model, mechanism, factors, methods, **options):
+    """Put one model under one scenario."""
+    estimator = MaximumLikelihood(model, methods)
+    return Study("s", [Scenario(mechanism, factors)], [estimator], seed=11, **options)
+
+
+def both(model, mechanism, factors, methods, count, **options):
+    """Answer by the loop and by the batch."""
+    s = study(model, mechanism, factors, methods, **options)
+    name = s.estimators[0].name
+    return loop.block(s, 0, 0, count)[name], batched.block(s, 0, 0, count)[name]
+
+
+def agree(one, other):
+    """Hold two blocks against each other."""
+    assert_array_equal(one.status, other.status)
+    assert_array_equal(one.audit["status"], other.audit["status"])
+    spread = one.se[:, 0]
+    assert_allclose(one.estimate / spread, other.estimate / spread, rtol=0, atol=5e-8)
+    assert_allclose(one.se, other.se, rtol=1e-6)
+    assert_allclose(one.lower / one.se[:, :1], other.lower / one.se[:, :1], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_answers_alike(name):
+    """Estimates, standard errors and statuses, with data sets that have no maximum among them."""
+    one, other = both(*MODELS[name], METHODS, 40)
+    agree(one, other)
+    assert (other.status == Status.ok).sum() > 40
+
+
+def test_data_sets_without_maximum_are_in_the_battery():
+    """Else equal statuses would prove nothing: of 12 draws with p = .2, 7 % have no success."""
+    one, other = both(*MODELS["binomial-logit"], [OBSERVED], 60)
+    assert (one.audit["status"] == Status.no_maximum).any()
+    agree(one, other)
+
+
+def test_bootstrap_and_methods_of_other_libraries_answer_alike():
+    """Weights in the batch and rows in the loop, from the same stream; SciPy's runs as they are."""
+    methods = [OBSERVED, Bootstrap("bootstrap", Refits(30)), BFGS_INVERSE, OBSERVED_STATSMODELS]
+    one, other = both(*MODELS["gamma"], methods, 12, fewer={"bootstrap": 5})
+    assert_array_equal(one.status, other.status)
+    assert_allclose(one.se[:, [0, 1, 3]], other.se[:, [0, 1, 3]], rtol=1e-6)
+    # The plain run does not depend on the fit: the same bits.
+    assert_array_equal(one.se[:, 2], other.se[:, 2])
+    assert_array_equal(one.audit["plain_edm"], other.audit["plain_edm"])
+    assert (one.status[5:, 1] == Status.not_asked).all()
+
+
+def test_blocks_do_not_change_a_bit():
+    """Cut into one, three or many blocks, the numbers are the same bit for bit."""
+    s = study(*MODELS["gamma"], [*METHODS, Bootstrap("bootstrap", Refits(20))])
+    whole = batched.block(s, 0, 0, 30)["gamma"]
+    for cuts in ([0, 7, 30], [0, 1, 2, 11, 29, 30]):
+        parts = [batched.block(s, 0, a, b)["gamma"] for a, b in itertools.pairwise(cuts)]
+        for column in ("estimate", "se", "lower", "upper", "status"):
+            joined = np.concatenate([getattr(part, column) for part in parts])
+            assert_array_equal(joined, getattr(whole, column))
+
+
+def test_lengths_that_differ_by_replicate_are_padded():
+    """Each data set is padded to the length of its own bucket; neighbors do not matter."""
+
+    def draw(rng, n):
+        return rng.gamma(2.0, 1.0, size=n + rng.integers(0, 60))
+
+    mechanism = Mechanism("ragged", draw, lambda n: {"shape": 2.0, "rate": 1.0})
+    s = study(gamma.MODEL, mechanism, {"n": 30}, METHODS)
+    one, other = loop.block(s, 0, 0, 25)["gamma"], batched.block(s, 0, 0, 25)["gamma"]
+    agree(one, other)
+    alone = batched.block(s, 0, 9, 10)["gamma"]
+    assert_array_equal(alone.se[0], other.se[9])
+
+
+def test_saddles_and_walls_go_to_the_loop():
+    """Where a program comes to no verdict, the loop engine's verdict stands."""
+
+    def start(data):
+        return np.full(2, data.mean())
+
+    def loglik(theta, data):
+        from simstudy.arrays import namespace
+
+        one, other = -0.5 * (data - theta[0]) ** 2, -0.5 * (data - theta[1]) ** 2
+        return namespace(one).logaddexp(one, other)
+
+    def draw(rng, n):
+        return rng.normal(np.where(rng.uniform(size=n) < 0.5, -2.0, 2.0), 1.0)
+
+    model = Model("mixture", {"low": "real", "high": "real"}, start, loglik)
+    mechanism = Mechanism("mixture", draw, lambda n: {"low": -2.0, "high": 2.0})
+    one, other = both(model, mechanism, {"n": 60}, [OBSERVED_CENTRAL], 8)
+    assert_array_equal(one.status, other.status)
+    assert_allclose(np.sort(one.estimate), np.sort(other.estimate), rtol=1e-6)
+
+
+def numpy_loglik(theta, data):
+    """A log-likelihood in plain NumPy."""
+    return np.log(theta[0]) - theta[0] * data
+
+
+def branching_loglik(theta, data):
+    """A log-likelihood with Python's if on a parameter."""
+    if theta[0] > 1:
+        return -theta[0] * data
+    return -data
+
+
+@pytest.mark.parametrize("loglik", [numpy_loglik, branching_loglik])
+def test_what_cannot_be_traced_is_told_what_to_change(loglik, tmp_path):
+    """The batched engine is refused by name; auto takes the loop and says why."""
+    model = Model("mine", {"rate": "positive"}, lambda data: np.ones(1), loglik)
+    mechanism = Mechanism("e", lambda rng, n: rng.exponential(size=n), lambda n: {"rate": 1.0})
+    s = Study("s", [Scenario(mechanism, {"n": 9})], [MaximumLikelihood(model, [OBSERVED_CENTRAL])])
+    with pytest.raises(StudyError, match=r"cannot be traced by JAX.*simstudy.arrays"):
+        s.run(out=tmp_path / "a", engine="batched", jobs=1, quiet=True)
+    assert not (tmp_path / "a").exists()
+
+
+def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
+    """Few fits: the loop. A folder that was begun with the loop goes on with it."""
+    s = study(*MODELS["exponential"], [OBSERVED], replicates=20)
+    result = s.run(out=tmp_path / "a", jobs=1, quiet=True)
+    assert result.manifest()["engine"] == "loop"
+    assert "20 fits" in result.manifest()["engine_why"]
+    more = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=4000, size=4000)
+    assert more.manifest()["engine"] == "loop"
+    large = s.run(out=tmp_path / "b", jobs=1, quiet=True, replicates=4000)
+    assert large.manifest()["engine"] == "batched"
+    assert len(large.table()) == 4000
+
+
+def test_where_is_the_same_on_numpy_and_jax():
+    """The way to branch that both libraries take."""
+    x = np.array([-1.0, 2.0])
+    assert_array_equal(where(x > 0, x, 0.0), np.asarray(where(jax.numpy.asarray(x) > 0, x, 0.0)))
+
+
+def test_many_parameters_begin_with_bfgs(monkeypatch):
+    """Above fifty parameters optimistix comes before Newton; the answers are the same."""
+    monkeypatch.setattr(batched, "NEWTON_FROM_THE_START", 1)
+    batched._program.cache_clear()
+    one, other = both(*MODELS["poisson-regression"], [OBSERVED], 5)
+    batched._program.cache_clear()
+    agree(one, other)

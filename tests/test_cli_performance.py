@@ -1,0 +1,274 @@
+"""Anybody's table on the command line: the same numbers as from Python, and no silent ones."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from pandas.testing import assert_frame_equal
+
+from simstudy import MaximumLikelihood, Study, cli, grid
+from simstudy.export import exported, save
+from simstudy.methods import OBSERVED, OPG
+from simstudy.models import exponential
+from simstudy.performance import performance, summarize
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+ESTIMATES = REFERENCE / "estimates.csv"
+NAMED = [
+    "--estimate", "estimate", "--se", "se", "--truth", "truth", "--method", "method",
+    "--by", "scenario", "--replicate", "replicate",
+]  # fmt: skip
+PYTHON = {
+    "estimate": "estimate", "se": "se", "truth": "truth", "method": "method", "by": "scenario",
+    "replicate": "replicate",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Stand in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """Run a small study of two scenarios and two methods."""
+    study = Study(
+        "rates",
+        grid(exponential.MECHANISM, n=[10, 20], rate=2.0),
+        [MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])],
+        replicates=30,
+        seed=5,
+    )
+    folder = tmp_path_factory.mktemp("results") / "rates"
+    return study.run(out=folder, jobs=1, quiet=True)
+
+
+def execute(*arguments):
+    return cli.main([*map(str, arguments)])
+
+
+def measured(*arguments):
+    """Run the command and read what it wrote."""
+    assert execute("performance", *arguments, "--out", "p.csv") == 0
+    return pd.read_csv("p.csv")
+
+
+def alike(found, expected):
+    """Compare frames; CSV has every digit, so the tolerance is rounding in the last."""
+    plain = expected.astype({"measure": str})
+    assert_frame_equal(found, plain, rtol=1e-15, check_dtype=False)
+
+
+def test_the_command_is_the_function():
+    found = measured(ESTIMATES, *NAMED, "--reference", "A", "--level", 0.9)
+    frame = pd.read_csv(ESTIMATES)
+    alike(found, performance(frame, **PYTHON, reference="A", level=0.9))
+
+
+def test_morris_errors_are_those_of_rsimsum():
+    """Digits of rsimsum's own; test_performance compares all of its answers."""
+    found = measured(ESTIMATES, *NAMED, "--reference", "A", "--mcse", "morris")
+    found = found.set_index(["scenario", "method", "measure"])
+    answers = pd.read_csv(REFERENCE / "rsimsum.csv").query("how == 'wald'")
+    for measure in ("bias", "empse", "relprec", "relerror", "cover", "power"):
+        for row in answers[answers["stat"] == measure].to_dict("records"):
+            if measure == "relprec" and row["method"] == "A":
+                continue  # the reference with itself
+            own = found.loc[(row["scenario"], row["method"], measure)]
+            # both programs compute in double precision
+            assert_allclose([own["value"], own["mcse"]], [row["est"], row["mcse"]], rtol=1e-9)
+
+
+def test_without_out_the_measures_go_to_standard_output(capsys):
+    assert execute("performance", ESTIMATES, *NAMED) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "dta"])
+def test_kinds_of_files(kind):
+    frame = pd.read_csv(ESTIMATES)
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet("table.parquet")
+    elif kind == "dta":
+        # Stata's value labels come as categories
+        frame["method"] = frame["method"].astype("category")
+        frame.to_stata("table.dta", write_index=False)
+    else:
+        frame.to_csv("table.csv", index=False)
+    found = measured(f"table.{kind}", *NAMED, "--reference", "C")
+    alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON, reference="C"))
+
+
+def test_a_wide_table_is_the_long_one():
+    long = pd.read_csv(ESTIMATES)
+    wide = long.pivot(index=["scenario", "replicate", "truth"], columns="method",
+                      values=["estimate", "se"])  # fmt: skip
+    wide.columns = [f"{what}_{method}" for what, method in wide.columns]
+    wide.reset_index().to_csv("wide.csv", index=False)
+    found = measured(
+        "wide.csv", "--estimate", "estimate_{method}", "--se", "se_{method}", "--truth", "truth",
+        "--wide", "A", "B", "C", "--by", "scenario", "--replicate", "replicate", "--reference", "B",
+    )  # fmt: skip
+    alike(found, performance(long, **PYTHON, reference="B"))
+
+
+def test_the_order_of_rows_changes_nothing():
+    frame = pd.read_csv(ESTIMATES)
+    frame.sample(frac=1, random_state=1).to_csv("shuffled.csv", index=False)
+    found = measured("shuffled.csv", *NAMED, "--reference", "A")
+    assert_frame_equal(found, measured(ESTIMATES, *NAMED, "--reference", "A"), check_exact=True)
+
+
+def test_truth_and_df_are_numbers_or_columns():
+    frame = pd.read_csv(ESTIMATES).query("scenario == 2")
+    frame.to_csv("two.csv", index=False)
+    named = ["two.csv", "--estimate", "estimate", "--se", "se", "--method", "method"]
+    found = measured(*named, "--truth", 2.0, "--df", 10)
+    by_column = measured(*named, "--truth", "truth", "--df", "df")
+    labels = {"estimate": "estimate", "se": "se", "method": "method"}
+    alike(found, performance(frame, **labels, truth=2.0, df=10))
+    alike(by_column, performance(frame, **labels, truth="truth", df="df"))
+
+
+def test_the_report_of_anybodys_table(capsys):
+    """It has the verdicts, the failures, the paired comparison and other levels, but no fits."""
+    holes = REFERENCE / "estimates_with_holes.csv"
+    limits = ["--lower", "lower", "--upper", "upper"]
+    assert execute("performance", holes, *NAMED, *limits, "--reference", "A",
+                   "--out", "report.html", "p.csv") == 0  # fmt: skip
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert sorted(path.name for path in Path().iterdir()) == ["p.csv", "report.html"]
+    for heading in ("Against A, on the same replicates", "Coverage at other levels",
+                    "Failures by kind", "Every verdict, and why"):  # fmt: skip
+        assert heading in page
+    assert "The fits" not in page
+    assert "simstudy replay" not in page
+    assert "2,400 answers were asked for (replicates times methods); 2,385 came" in page
+    assert re.search(r"missing</th><td>15</td>", page)
+    assert "http" not in re.sub(r"Content-Security-Policy|http-equiv", "", page)
+
+
+def test_a_table_without_standard_errors_or_groups_has_a_report_too():
+    pd.DataFrame({"b": [0.9, 1.1, 1.3, 0.7]}).to_csv("bare.csv", index=False)
+    assert execute("performance", "bare.csv", "--estimate", "b", "--truth", 1, "--out",
+                   "bare.html") == 0  # fmt: skip
+    assert "undecided" in Path("bare.html").read_text(encoding="utf-8")
+
+
+CSV = "b,se,m,id,truth\n1.0,0.1,x,1,1\n1.2,0.1,x,2,1\n0.9,0.2,y,1,1\n1.1,0.2,y,2,1\n"
+PLAIN = ["--estimate", "b", "--se", "se", "--truth", "truth", "--method", "m"]
+WRONG = {
+    "an unknown column": (CSV, ["--estimate", "bb", "--truth", 1], ["'bb'", "did you mean 'b'"]),
+    "text for a number": (
+        CSV.replace("1.2,", "oops,"), PLAIN, ["'b'", "'oops'", "row 2", "must hold numbers"]),
+    "a duplicated row": (
+        CSV, [*PLAIN[:-2], "--replicate", "id"], ["rows 1 and 3", "name it in `by`"]),
+    "no truth in a row": (
+        CSV.replace("x,2,1", "x,2,"), PLAIN, ["truth ('truth') is nan in row 2"]),
+    "a level of 95": (CSV, [*PLAIN, "--level", 95], ["level is 95", "did you mean 0.95"]),
+    "a reference without replicates": (
+        CSV, [*PLAIN, "--reference", "x"], ["paired by their id", "no replicate column"]),
+    "an unknown reference": (
+        CSV, [*PLAIN, "--replicate", "id", "--reference", "z"], ["no method 'z'", "x, y"]),
+    "one limit": (CSV, [*PLAIN, "--lower", "se"], ["only one of lower and upper"]),
+    "no rows": ("b,se\n", ["--estimate", "b", "--truth", 1], ["no rows"]),
+    "an empty file": ("", ["--estimate", "b", "--truth", 1], ["cannot be read as csv"]),
+    "semicolons": (
+        CSV.replace(",", ";"), ["--estimate", "b", "--truth", 1], ["separated by semicolons"]),
+    "another kind to write": (CSV, [*PLAIN, "--out", "p.xlsx"], ["p.xlsx", ".csv or .html"]),
+    "no folder to write to": (CSV, [*PLAIN, "--out", "no/p.csv"], ["no folder 'no'"]),
+    "long and wide": (CSV, [*PLAIN, "--wide", "x"], ["both method and wide"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "arguments", "says"), WRONG.values(), ids=WRONG)
+def test_wrong_input_is_refused_and_nothing_is_written(capsys, text, arguments, says):
+    Path("t.csv").write_text(text)
+    assert execute("performance", "t.csv", *arguments) == cli.WRONG_INPUT
+    captured = capsys.readouterr()
+    assert captured.err.startswith("simstudy: ")
+    assert "Traceback" not in captured.err
+    for fragment in says:
+        assert fragment in captured.err
+    assert captured.out == ""
+    assert [path.name for path in Path().iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("t.xlsx", ".csv, .parquet, .dta"), ("t.csv", "no file"), ("t.dta", "no file")],
+)
+def test_a_file_that_is_not_there_or_of_another_kind(capsys, name, says):
+    assert execute("performance", name, "--estimate", "b", "--truth", 1) == cli.WRONG_INPUT
+    assert says in capsys.readouterr().err
+
+
+def test_what_is_odd_is_said_in_one_line(capsys):
+    Path("t.csv").write_text(CSV.replace("1.2,0.1", "1.2,-0.1"))
+    assert execute("performance", "t.csv", *PLAIN) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("simstudy: warning: in 1 of 4 rows (the first is row 2)")
+    assert all(line.startswith("simstudy: warning: ") for line in said.splitlines())
+
+
+# --- export ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "ending"), [("rsimsum", "csv"), ("simsum", "dta"),
+                                              ("simsum", "csv")])  # fmt: skip
+def test_an_exported_table_measures_the_same(capsys, result, form, ending):
+    """What another tool reads has every number of ours, one row per replicate and method."""
+    path = Path(f"rates.{ending}")
+    assert execute("export", result.folder, "--format", form, "--out", path) == 0
+    said = capsys.readouterr().out
+    assert "120 rows" in said
+    assert ("simsum(data" if form == "rsimsum" else "simsum estimate, true(truth)") in said
+    found = measured(
+        path, "--estimate", "estimate", "--se", "se", "--truth", "truth", "--lower", "lower",
+        "--upper", "upper", "--method", "method", "--replicate", "replicate",
+        "--by", "scenario", "n", "rate", "estimator", "parameter",
+    )  # fmt: skip
+    expected = summarize(result.table()).rename(columns={"factor_n": "n"})
+    found = found.rename(columns={"factor_n": "n"})
+    keys = ["scenario", "method", "measure"]
+    assert len(found) == len(expected)
+    both = found.merge(expected.astype(dict.fromkeys(keys, str)), on=keys, suffixes=("", "_own"))
+    assert len(both) == len(expected)
+    # the digits of Stata's doubles and of 17 decimals are ours
+    assert_allclose(both["value"], both["value_own"], rtol=1e-14)
+    assert_allclose(both["mcse"], both["mcse_own"], rtol=1e-10)
+
+
+def test_stata_names_differ_and_infinite_limits_are_missing():
+    table = pd.DataFrame({
+        "scenario": ["a"], "a" * 40: [1], "a" * 39 + "b": [2], "2 n": [3], "replicate": [0],
+        "estimator": ["e"], "method": ["m"], "parameter": ["p"], "truth": [1.0], "estimate": [1.0],
+        "se": [1.0], "lower": [-np.inf], "upper": [2.0], "status": ["ok"]})  # fmt: skip
+    found = exported(table, "simsum")
+    assert list(found.columns[10:]) == ["a" * 32, "a" * 30 + "_2", "_2_n"]
+    assert np.isnan(found["lower"][0])
+    save(found, Path("t.dta"))
+    assert pd.read_stata("t.dta").shape == (1, 13)
+    assert exported(table, "rsimsum")["lower"][0] == -np.inf
+
+
+def test_export_refuses_what_it_cannot_write(capsys, result):
+    assert execute("export", result.folder, "--format", "simsum", "--out", "x.rds") == 2
+    assert ".csv or .dta" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="'sas'; allowed are 'rsimsum', 'simsum'"):
+        exported(result.table(), "sas")
+
+
+@pytest.mark.parametrize("command", ["performance", "export"])
+def test_help_has_examples(capsys, command):
+    with pytest.raises(SystemExit) as left:
+        execute(command, "--help")
+    assert left.value.code == 0
+    assert f"simstudy {command} " in capsys.readouterr().out.partition("example")[2]
