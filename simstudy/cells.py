@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from simstudy.longtable import NUMBERS
+from simstudy.longtable import NUMBERS, numbers
 from simstudy.montecarlo import Array
 
 _DENSE = 1 << 16  # codes up to which a table of all codes costs nothing
@@ -93,7 +93,7 @@ def cells_of(table: pd.DataFrame, by: list[str]) -> Cells:
     member[cell] = np.arange(len(table))
     labels = table[[*by, "method"]].iloc[member].reset_index(drop=True)
     if "replicate" not in table:
-        values = [table[name].to_numpy(dtype=float) for name in NUMBERS if name in table]
+        values = [numbers(table[name]) for name in NUMBERS if name in table]
         return Cells(labels, kept // size, place, start, np.lexsort([*values, place[cell]]), None)
     replicate, span = _replicates(table["replicate"])
     key, rows = place[cell] * span + replicate, None
@@ -150,12 +150,14 @@ def partner(cells: Cells, method: str) -> Array:
 
 def _is_told(values: pd.Series, group: Array, count: int) -> bool:
     """Return whether numbers are constant in each group so far, as factors of a scenario are."""
-    if count == 1 or count > _DENSE or not len(group) or values.dtype.kind not in "if":
+    if count == 1 or count > _DENSE or not len(group):
+        return False
+    if not isinstance(values.dtype, np.dtype) or values.dtype.kind not in "if":
         return False
     member = np.zeros(count, dtype=np.int64)
     member[group] = np.arange(len(group))
-    numbers = values.to_numpy()
-    return bool((numbers == numbers[member][group]).all())
+    factor = values.to_numpy()
+    return bool((factor == factor[member][group]).all())
 
 
 def _codes(labels: pd.Series) -> tuple[Array, int]:
@@ -198,10 +200,10 @@ def _replicates(replicate: pd.Series) -> tuple[Array, int]:
         row = int(np.flatnonzero(replicate.isna())[0]) + 1
         raise ValueError(f"replicate is empty in row {row}; every row must say its replicate")
     if pd.api.types.is_integer_dtype(replicate) and len(replicate):
-        numbers = replicate.to_numpy(dtype=np.int64)
-        first, span = int(numbers.min()), int(numbers.max()) - int(numbers.min()) + 1
+        count = replicate.to_numpy(dtype=np.int64)
+        first, span = int(count.min()), int(count.max()) - int(count.min()) + 1
         if span < 1 << 31:
-            return numbers - first, span
+            return count - first, span
     codes, values = pd.factorize(replicate, sort=True)
     return codes.astype(np.int64), len(values)
 

@@ -19,6 +19,14 @@ from simstudy.cli_performance import (
     export,
     performance,
 )
+from simstudy.cli_planning import (
+    PLAN_EXAMPLE,
+    SELFTEST_EXAMPLE,
+    describe_plan,
+    describe_selftest,
+    plan,
+    selftest,
+)
 
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -35,6 +43,9 @@ examples:
                                                measure anybody's table of estimates
   simstudy export gamma --format rsimsum --out gamma.csv
                                                our table for another program
+  simstudy plan gamma --measure cover --mcse 0.005
+                                               how many replicates that takes
+  simstudy selftest                            is what simstudy reports true?
 
 exit status: 0 done; 2 wrong input; 3 incomplete, can be resumed; 4 nothing could be fitted;
 130 interrupted, can be resumed
@@ -93,6 +104,11 @@ def _parser() -> argparse.ArgumentParser:
               "simstudy run gamma --replicates 200 --jobs 2 --out elsewhere/gamma")  # fmt: skip
     _study(run)
     run.add_argument("--replicates", type=int, metavar="N", help="data sets per scenario")
+    run.add_argument("--until", metavar="GOAL", help="instead of --replicates: go on, scenario by "
+                     "scenario, until every verdict has fallen (verdict), or until the Monte Carlo "
+                     "error of a measure is small enough (cover:0.005)")  # fmt: skip
+    run.add_argument("--max-replicates", type=int, default=10_000, metavar="N",
+                     help="where --until ends in any case (default: 10000)")  # fmt: skip
     run.add_argument("--jobs", type=int, default=-1, metavar="N",
                      help="worker processes; -1, the default, is one for each core")  # fmt: skip
     run.add_argument("--engine", choices=("auto", "loop", "batched"), default="auto",
@@ -103,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
                      help="only this scenario, by number; may be given again")  # fmt: skip
     run.add_argument("--block", type=int, metavar="N",
                      help="replicates per stored block; changes no number")  # fmt: skip
+    run.add_argument("--dask", metavar="ADDRESS",
+                     help="run on a Dask cluster: tcp://scheduler:8786, or local")  # fmt: skip
     run.add_argument("--timeout", type=float, metavar="SECONDS",
                      help="time limit of a replicate; beyond it its status is timeout")  # fmt: skip
     run.add_argument("--max-fail", type=float, metavar="SHARE",
@@ -129,6 +147,13 @@ def _parser() -> argparse.ArgumentParser:
     describe_export(
         add("export", _export, "write a study's table as rsimsum (R) or simsum (Stata) reads it",
             EXPORT_EXAMPLE))  # fmt: skip
+
+    describe_plan(
+        add("plan", _plan, "count the replicates for a target precision, by theory and by a pilot",
+            PLAN_EXAMPLE))  # fmt: skip
+    describe_selftest(
+        add("selftest", selftest, "hold what simstudy reports against what is known exactly",
+            SELFTEST_EXAMPLE))  # fmt: skip
     return parser
 
 
@@ -149,21 +174,24 @@ def _run(options: argparse.Namespace) -> int:
         raise StudyError(f"--block is {options.block}; give at least 1")
     study, reference = load(options.study)
     again = _command(options)
-    outcome = run(
-        study,
-        reference=reference,
-        out=options.out,
-        replicates=options.replicates,
-        jobs=options.jobs,
-        engine=options.engine,
-        size=options.block,
-        seed=options.seed,
-        scenarios=options.scenario,
-        timeout=options.timeout,
-        max_fail=options.max_fail,
-        quiet=options.quiet,
-        command=again,
-    )
+    runs: Any = run if options.until is None else _until(options)
+    with _executor(options) as executor:
+        outcome = runs(
+            study,
+            reference=reference,
+            out=options.out,
+            replicates=options.replicates,
+            jobs=options.jobs,
+            engine=options.engine,
+            size=options.block,
+            seed=options.seed,
+            scenarios=options.scenario,
+            executor=executor,
+            timeout=options.timeout,
+            max_fail=options.max_fail,
+            quiet=options.quiet,
+            command=again,
+        )
     if outcome.interrupted:
         print(
             f"\ninterrupted; {outcome.done:,} of {outcome.asked:,} replicates are stored in "
@@ -181,6 +209,13 @@ def _run(options: argparse.Namespace) -> int:
     if not published.fitted:
         print("simstudy: nothing could be fitted; the report says why", file=sys.stderr)
         return NOTHING_FITTED
+    if options.until is not None and outcome.done < outcome.asked:
+        print(
+            f"the goal {options.until} is not reached everywhere with {options.max_replicates:,} "
+            "replicates; go on with more --max-replicates",
+            file=sys.stderr,
+        )
+        return INCOMPLETE
     if outcome.done < outcome.asked:
         print(
             f"{outcome.done:,} of {outcome.asked:,} replicates are done; the rest: {again}",
@@ -188,6 +223,32 @@ def _run(options: argparse.Namespace) -> int:
         )
         return INCOMPLETE
     return DONE
+
+
+def _executor(options: argparse.Namespace) -> Any:
+    """Connect to Dask where that is asked for."""
+    from contextlib import nullcontext
+
+    if options.dask is None:
+        return nullcontext()
+    from simstudy.cluster import connected
+    from simstudy.run import workers
+
+    return connected(options.dask, workers(options.jobs))
+
+
+def _until(options: argparse.Namespace) -> Any:
+    """Return the runner that goes on until the goal is reached."""
+    from simstudy.study import StudyError
+    from simstudy.until import goal, run_until
+
+    if options.replicates is not None:
+        raise StudyError("both --until and --replicates are given; give --max-replicates instead")
+    try:
+        aim = goal(options.until, options.max_replicates)
+    except ValueError as error:
+        raise StudyError(f"--until: {error}") from error
+    return lambda study, replicates, **others: run_until(study, aim, **others)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -202,6 +263,11 @@ def _export(options: argparse.Namespace) -> int:
     """Write a study's table for another program."""
     options.out, target = None, options.out
     return export(_folder(options), options.format, target)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    """Count replicates."""
+    return plan(options, None if options.study is None else _folder(options))
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -257,10 +323,12 @@ def _folder(options: argparse.Namespace) -> Path:
 def _command(options: argparse.Namespace) -> str:
     """Write the command that runs this again."""
     words = ["simstudy", "run", str(options.study)]
-    for name in ("replicates", "engine", "seed", "out"):
+    for name in ("replicates", "engine", "seed", "out", "dask", "timeout"):
         value = getattr(options, name)
         if value not in (None, "auto"):
             words += [f"--{name}", str(value)]
+    if options.until is not None:
+        words += ["--until", options.until, "--max-replicates", str(options.max_replicates)]
     for index in options.scenario or ():
         words += ["--scenario", str(index)]
     return shlex.join(words)

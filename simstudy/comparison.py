@@ -186,6 +186,6 @@ def compare(
             "compare methods by"
         )
     found = summarize(table, by=by, reference=reference, measures=measures)
-    found = found[found["method"].astype(str) != reference].reset_index(drop=True)
+    found = found[found["method"].astype(str) != str(reference)].reset_index(drop=True)
     found.insert(list(found.columns).index("measure"), "reference", reference)
     return found

@@ -219,7 +219,7 @@ def _numbers(frame: pd.DataFrame, roles: Mapping[str, float | str]) -> dict[str,
     """Return the number columns of a frame by role, checked."""
     check_known("column", [c for c in roles.values() if isinstance(c, str)], frame.columns)
     columns = {
-        role: _column(frame[column])
+        role: numbers(frame[column])
         if isinstance(column, str)
         else np.full(len(frame), float(column))
         for role, column in roles.items()
@@ -245,13 +245,15 @@ def _numbers(frame: pd.DataFrame, roles: Mapping[str, float | str]) -> dict[str,
     return columns
 
 
-def _column(values: pd.Series) -> Array:
+def numbers(values: pd.Series) -> Array:
     """Return a column as floats; refuse text."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
+        return values.to_numpy(dtype=float)
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_complex_dtype(values):
         return values.to_numpy(dtype=float, na_value=np.nan)
     text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
-    numbers = pd.to_numeric(text, errors="coerce")
-    wrong = (numbers.isna() & (text != "")).to_numpy()
+    read = pd.to_numeric(text, errors="coerce")
+    wrong = (read.isna() & (text != "")).to_numpy()
     if wrong.any():
         first = text[wrong].iloc[0]
         comma = "; is its comma a decimal point?" if first.replace(",", "", 1).isdigit() else ""
@@ -259,7 +261,7 @@ def _column(values: pd.Series) -> Array:
             f"column {values.name!r} holds the text {first!r} in {_row(wrong)}; it must hold "
             f"numbers, with missing ones left empty{comma}"
         )
-    return numbers.to_numpy(dtype=float)
+    return read.to_numpy(dtype=float)
 
 
 def _row(wrong: Array) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from simstudy.cells import Cells, cells_of, partner
-from simstudy.longtable import NUMBERS, OWN, check_known, check_level, long_table
+from simstudy.longtable import NUMBERS, OWN, check_known, check_level, long_table, numbers
 from simstudy.measures import MEASURES, MORRIS
 from simstudy.montecarlo import Array, Measure, widened
 
@@ -204,13 +204,13 @@ def _pairs(cells: Cells, reference: str | None, exact: str) -> dict[str, Array]:
             )
     if cells.replicate is None:
         return {}
-    wanted = {"reference": reference, "exact": exact if exact in methods else None}
-    return {role: partner(cells, name) for role, name in wanted.items() if name is not None}
+    wanted = {"reference": reference, "exact": exact if str(exact) in methods else None}
+    return {role: partner(cells, str(name)) for role, name in wanted.items() if name is not None}
 
 
 def _answers(table: pd.DataFrame) -> dict[str, Array]:
     """Return the number columns, nan where there is no answer, and which rows have one: `ok`."""
-    columns = {name: table[name].to_numpy(dtype=float) for name in NUMBERS if name in table}
+    columns = {name: numbers(table[name]) for name in NUMBERS if name in table}
     estimate = columns["estimate"]
     columns["estimate"] = np.where(np.isfinite(estimate), estimate, np.nan)
     bad = np.isinf(estimate)

@@ -529,7 +529,8 @@ def _rounded(value: float, mcse: float) -> tuple[str, str]:
     if abs(value) >= 1e7 * mcse:
         return f"{value:.6g}", f"{mcse:.0e}" if mcse else "0"
     digits = 1 - math.floor(math.log10(mcse))
-    if digits > 6 or digits < -3 or abs(value) >= 1e7:
+    tiny = digits > 8 or (digits > 6 and abs(value) < 1e-3)
+    if tiny or digits < -3 or abs(value) >= 1e7:
         lost = digits + math.floor(math.log10(abs(value))) if value else 1
         return f"{value:.{min(max(lost, 1), 8)}e}", f"{mcse:.1e}"
     return f"{value:.{max(digits, 0)}f}", f"{mcse:.{max(digits, 0)}f}"

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from simstudy import agreement, records, report, until
 from simstudy import performance as measures
-from simstudy import records, report
+from simstudy.calibration import calibration
+from simstudy.comparison import compare
 from simstudy.store import Store
 from simstudy.verdicts import explain, verdicts
 
@@ -62,7 +64,31 @@ class Result:
 
     def verdicts(self) -> pd.DataFrame:
         """Return the verdict on every method in every scenario."""
-        return verdicts(self.performance(), level=float(self.manifest()["study"]["level"]))
+        level = float(self.manifest()["study"]["level"])
+        return verdicts(self.performance(), level=level, rule=until.rule_of(self.folder))
+
+    def compare(self, reference: str | None = None) -> pd.DataFrame:
+        """Compare every method with a reference on the same replicates, scenario by scenario.
+
+        By default with `observed`, or where a scenario has not got it, with its first method.
+        """
+        frames = []
+        for parts in Store(self.folder).read():
+            table = records.table(parts)
+            against = reference or _reference(table)
+            if against is not None:
+                frames.append(compare(table, against))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def calibration(self) -> pd.DataFrame:
+        """Return the coverage of Wald intervals at several levels, scenario by scenario."""
+        frames = [calibration(records.table(parts)) for parts in Store(self.folder).read()]
+        return pd.concat(frames, ignore_index=True)
+
+    def agreement(self) -> pd.DataFrame:
+        """Return whether mechanisms match likelihoods, as the run found it; else an empty frame."""
+        path = self.folder / agreement.FILE
+        return pd.read_csv(path) if path.exists() else agreement.EMPTY.copy()
 
     def report(self) -> Path:
         """Write report, figures, performance and rows beside the store; return the report."""
@@ -72,26 +98,72 @@ class Result:
         """Write everything, reading each scenario's blocks once; return what a terminal shows."""
         manifest = self.manifest()
         level = float(manifest["study"]["level"])
-        performance, audits, few = [], [], []
+        performance, audits, few, pairs, levels = [], [], [], [], []
         with Rows(self.folder / "replicates") as rows, Rows(self.folder / "audit") as audit_rows:
             for parts in Store(self.folder).read():
                 table, audit = _aligned(records.table(parts), manifest), records.audit(parts)
                 performance.append(measures.summarize(table, level=level))
+                levels.append(calibration(table))
+                reference = _reference(table)
+                if reference is not None:
+                    pairs.append(compare(table, reference))
                 rows.add(table)
                 audit_rows.add(audit)
                 few.append(table[table["replicate"] < IN_FIGURES])
                 audits.append(audit)
         whole = pd.concat(performance, ignore_index=True)
         whole.to_csv(self.folder / "performance.csv", index=False)
-        found = verdicts(whole, level=level)
+        found = verdicts(whole, level=level, rule=until.rule_of(self.folder))
         audit = records.stack(audits)
-        why = explain(whole, found, level=level)
-        path = report.write(self.folder, records.stack(few), audit, whole, found, manifest, why=why)
+        manifest["study"]["fewest"] = min(part["replicate"].nunique() for part in audits)
+        compared = pd.concat(pairs, ignore_index=True) if pairs else None
+        if compared is not None:
+            compared.to_csv(self.folder / "comparison.csv", index=False)
+        agreed = self.agreement()
+        path = report.write(
+            self.folder,
+            records.stack(few),
+            audit,
+            whole,
+            found,
+            manifest,
+            why=explain(whole, found, level=level),
+            comparison=compared,
+            calibration=pd.concat(levels, ignore_index=True),
+            agreement=agreed,
+            notes=[
+                *agreement.alarms(agreed),
+                *until.notes(self.folder),
+                *_selftested(self.folder),
+            ],  # fmt: skip
+        )
         return Published(path, found, bool((audit["status"] == "ok").any()))
 
     def _gather(self, rows: Callable[[Any], pd.DataFrame], most: int | None) -> pd.DataFrame:
         """Make rows of every scenario's blocks."""
         return rows(part for parts in Store(self.folder).read(most) for part in parts)
+
+
+def _selftested(folder: Path) -> list[str]:
+    """Say how the self-test ended whose outcome lies beside a results folder, if one does."""
+    path = Path(folder).parent / "selftest.csv"
+    if not path.exists():
+        return []
+    passed = pd.read_csv(path)["passed"].astype(bool)
+    if passed.all():
+        return [f"The self-test of this installation holds in all of its {len(passed)} checks."]
+    return [
+        f"The self-test of this installation falls short in {(~passed).sum()} of {len(passed)} "
+        "checks: see simstudy selftest."
+    ]
+
+
+def _reference(table: pd.DataFrame) -> str | None:
+    """Return the method to compare the others with: the exact one, else the first; or none."""
+    methods = [str(method) for method in table["method"].unique()]
+    if len(methods) < 2:
+        return None
+    return "observed" if "observed" in methods else methods[0]
 
 
 def _aligned(table: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:

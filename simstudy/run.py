@@ -19,22 +19,34 @@ from typing import Any
 
 import numpy as np
 
+from simstudy import agreement
 from simstudy.arrays import Array
+from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood, describe
+from simstudy.lock import held
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
 from simstudy.replicate import block, limited, unanswered
 from simstudy.store import Store
 from simstudy.study import Reference, Scenario, Study, StudyError, draw, load
-from simstudy.supervise import Local, SetAside, Task, answers, pool_of, settle, signals
+from simstudy.supervise import (
+    IN_FLIGHT,
+    Given,
+    Local,
+    Pool,
+    SetAside,
+    Task,
+    answers,
+    settle,
+    signals,
+)
 from simstudy.timelimit import STOPS, Limit
 
 SECONDS_PER_TASK = 2.0
 LARGEST_BLOCK = 500
 FILLS_A_PROGRAM = 1024
 WORTH_COMPILING = 3000
-IN_FLIGHT = 3
 BLOCK_WITH_LIMIT = 20
 ENGINES = ("auto", "loop", "batched")
 Answer = dict[str, dict[str, Array]]
@@ -132,52 +144,66 @@ def run(
     began = time.monotonic()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     study = _with(study, replicates, seed)
-    jobs = _jobs(jobs)
+    jobs = workers(jobs)
     chosen = _chosen(study, scenarios)
     study.check()
     store = Store(Path(out) if out is not None else Path("results") / study.name)
     engine, why = _engine(engine, study, store, timeout)
     # what may hang is not tried in this process
     pace = _first(study, chosen) if timeout is None else SECONDS_PER_TASK / BLOCK_WITH_LIMIT
-    chose = {"engine": engine, "engine_why": why, "jobs": jobs}
-    store.open(study, reference, {**chose, "command": command})
-    for path in store.check():
-        print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
-    size = size or _size(engine, study, pace, jobs)
-    tasks = [task for task in store.pending(study, study.replicates, size) if task[0] in chosen]
-    total = sum(last - first for _, first, last in tasks)
-    progress, failures = Progress(total, quiet), Failures(max_fail)
-    computed = fits = 0
-    interrupted = False
-    origin = reference or _Value(_pickled(study))
-    call = functools.partial(work, origin, study.seed, study.replicates, engine)
-    with contextlib.ExitStack() as stack:
-        stack.callback(progress.close)
-        stack.enter_context(signals())
-        try:
-            for (index, first, last), answer in _answers(call, tasks, jobs, executor, timeout):
-                if isinstance(answer, SetAside):
-                    blocks = unanswered(study, index, first, answer.status, answer.message)
-                else:
-                    blocks = {name: Block.from_arrays(arrays) for name, arrays in answer.items()}
-                store.save(study.scenarios[index].key, first, last, blocks)
-                computed += last - first
-                good = sum(int((b.audit["status"] == Status.ok).sum()) for b in blocks.values())
-                fits += good
-                progress.add(last - first, (last - first) * len(blocks) - good)
-                failures.add(blocks)
-        except KeyboardInterrupt:
-            interrupted = True
-        except OSError as error:
-            raise Stopped(
-                f"cannot write to {store.folder}: {error.strerror}; what is stored stays: make "
-                "room, and the same command goes on from there"
-            ) from error
-    seconds = time.monotonic() - began
-    store.note_run({"started": started, "seconds": round(seconds, 3), "replicates": computed})
+    with held(store.folder), signals():
+        chose = {"engine": engine, "engine_why": why, "jobs": jobs}
+        store.open(study, reference, {**chose, "command": command})
+        if timeout is None:
+            agreement.keep(study, store.folder)
+        for path in store.check():
+            print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
+        size = size or _size(engine, study, pace, jobs)
+        tasks = [task for task in store.pending(study, study.replicates, size) if task[0] in chosen]
+        origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
+        call = functools.partial(work, origin, study.seed, study.replicates, engine)
+        coming = _answers(call, tasks, jobs, executor, timeout, engine)
+        total = sum(last - first for _, first, last in tasks)
+        with contextlib.closing(Progress(total, quiet)) as progress:
+            computed, fits, interrupted = _journal(
+                study, store, coming, progress, Failures(max_fail)
+            )
+        seconds = time.monotonic() - began
+        store.note_run({"started": started, "seconds": round(seconds, 3), "replicates": computed})
     left = sum(last - first for _, first, last in store.pending(study, study.replicates, 10**9))
     asked = study.replicates * len(study.scenarios)
     return Outcome(store.folder, asked - left, asked, computed, seconds, interrupted, fits)
+
+
+def _journal(
+    study: Study,
+    store: Store,
+    coming: Iterator[tuple[Task, Answer | SetAside]],
+    progress: Progress,
+    failures: Failures,
+) -> tuple[int, int, bool]:
+    """Save answers as they come; return replicates, fits, and whether Ctrl-C ended it."""
+    computed = fits = 0
+    try:
+        for (index, first, last), answer in coming:
+            if isinstance(answer, SetAside):
+                blocks = unanswered(study, index, first, answer.status, answer.message)
+            else:
+                blocks = {name: Block.from_arrays(arrays) for name, arrays in answer.items()}
+            store.save(study.scenarios[index].key, first, last, blocks)
+            computed += last - first
+            good = sum(int((b.audit["status"] == Status.ok).sum()) for b in blocks.values())
+            fits += good
+            progress.add(last - first, (last - first) * len(blocks) - good)
+            failures.add(blocks)
+    except KeyboardInterrupt:
+        return computed, fits, True
+    except OSError as error:
+        raise Stopped(
+            f"cannot write to {store.folder}: {error.strerror}; what is stored stays: make room, "
+            "and the same command goes on from there"
+        ) from error
+    return computed, fits, False
 
 
 def work(
@@ -207,12 +233,6 @@ class _Value:
     content: bytes
 
 
-def _pickled(study: Study) -> bytes:
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(study))
-
-
 @functools.lru_cache(maxsize=4)
 def _study(origin: Reference | _Value) -> Study:
     """Load the study once per process."""
@@ -233,6 +253,7 @@ def _answers(
     jobs: int,
     executor: Executor | None,
     limit: float | None,
+    engine: str,
 ) -> Iterator[tuple[Task, Answer | SetAside]]:
     """Yield the answers as they come: from here, from local workers, or from an executor."""
     if executor is None and limit is None and (jobs == 1 or len(tasks) < 2):
@@ -242,13 +263,12 @@ def _answers(
             for task in tasks:
                 yield task, call(task)
         return
+    pool: Pool
     if executor is not None:
-        pool = pool_of(executor, IN_FLIGHT * jobs)
+        own = on_dask(executor)
+        pool = Dask(executor, limit) if own else Given(executor, IN_FLIGHT * jobs, limit)
     else:
-        jobs = min(jobs, len(tasks))
-        pool = Local(functools.partial(_workers, jobs), IN_FLIGHT * jobs)
-    if limit is not None:
-        call = functools.partial(call, limit=Limit(limit, pool.notes))
+        pool = Local(_workers, min(jobs, len(tasks)), engine == "loop", limit)
     yield from answers(call, tasks, pool)
 
 
@@ -296,9 +316,7 @@ def _answered(study: Study, index: int, replicate: int) -> bool:
     return True
 
 
-def _engine(
-    engine: str, study: Study, store: Store, timeout: float | None
-) -> tuple[str, str]:
+def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> tuple[str, str]:
     """Choose the engine, and say why; the choice depends on nothing that is timed."""
     if engine not in ENGINES:
         raise StudyError(f"engine is {engine!r}; allowed are {', '.join(map(repr, ENGINES))}")
@@ -364,7 +382,7 @@ def _with(study: Study, replicates: int | None, seed: int | None) -> Study:
     return study if seed is None else replace(study, seed=seed)
 
 
-def _jobs(jobs: int) -> int:
+def workers(jobs: int) -> int:
     """Resolve the number of workers."""
     if jobs == 0 or jobs < -1:
         raise StudyError(f"jobs is {jobs}; give at least 1, or -1 for one on each core")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import math
 import os
 import shutil
 import signal
@@ -22,10 +24,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from simstudy.records import Status
-from simstudy.timelimit import notes
+from simstudy.timelimit import Limit, notes
 
 Task = tuple[int, int, int]
 DEADLY = 2
+IN_FLIGHT = 3
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
@@ -40,18 +43,20 @@ class SetAside:
 class Pool(Protocol):
     """Where tasks run: at most so many; `together` where one death ends them all."""
 
-    most: int
     together: bool
-    notes: str
 
-    def submit(self, call: Callable[[Task], Any], task: Task) -> Future[Any]:
-        """Start a task."""
+    @property
+    def most(self) -> int:
+        """Tasks in flight."""
+
+    def submit(self, call: Callable[..., Any], task: Task, alone: bool) -> Future[Any]:
+        """Start a task; `alone` where it is under suspicion."""
 
     def died(self, error: BaseException) -> bool:
         """Tell whether an error means that a worker died."""
 
     def renew(self) -> dict[tuple[int, int], str]:
-        """Replace what died; return the notes of replicates that hung, by scenario and number."""
+        """Replace what died; return the notes that the dead left (see `timelimit.notes`)."""
 
     def close(self, busy: bool) -> None:
         """End the workers, or what they are busy with."""
@@ -64,21 +69,35 @@ class Local:
     Parameters
     ----------
     start : callable
-        Starts them: `start() -> Executor`, of loky.
-    most : int
-        Tasks in flight.
+        Starts so many: `start(jobs) -> Executor`, of loky.
+    jobs : int
+    marked : bool
+        Whether a call takes `limit`, by which a suspect notes what it is doing.
     """
 
-    start: Callable[[], Any]
-    most: int
+    start: Callable[[int], Any]
+    jobs: int
+    marked: bool
+    limit: float | None = None
     notes: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="simstudy-"))
     executor: Any = None
+    single: bool = False
     together: bool = True
 
-    def submit(self, call: Callable[[Task], Any], task: Task) -> Future[Any]:
-        """Start a task, and the workers with the first one."""
+    @property
+    def most(self) -> int:
+        """Tasks in flight."""
+        return IN_FLIGHT * self.jobs
+
+    def submit(self, call: Callable[..., Any], task: Task, alone: bool) -> Future[Any]:
+        """Start a task, and the workers with the first one; for suspects one is enough."""
+        if self.executor is not None and self.single != alone:
+            self._end(kill=False)
         if self.executor is None:
-            self.executor = self.start()
+            self.executor, self.single = self.start(1 if alone else self.jobs), alone
+        if self.limit is not None or (alone and self.marked):
+            seconds = math.inf if self.limit is None else self.limit
+            call = functools.partial(call, limit=Limit(seconds, self.notes))
         future: Future[Any] = self.executor.submit(call, task)
         return future
 
@@ -108,11 +127,13 @@ class Given:
 
     executor: Executor
     most: int
+    limit: float | None = None
     together: bool = False
-    notes: str = ""
 
-    def submit(self, call: Callable[[Task], Any], task: Task) -> Future[Any]:
+    def submit(self, call: Callable[..., Any], task: Task, alone: bool) -> Future[Any]:
         """Start a task."""
+        if self.limit is not None:
+            call = functools.partial(call, limit=Limit(self.limit, ""))
         return self.executor.submit(call, task)
 
     def died(self, error: BaseException) -> bool:
@@ -125,11 +146,6 @@ class Given:
 
     def close(self, busy: bool) -> None:
         """Leave the executor to whom it belongs."""
-
-
-def pool_of(executor: Executor, most: int) -> Pool:
-    """Say how to look after an executor."""
-    return Given(executor, most)
 
 
 def settle(parent: int) -> None:
@@ -152,7 +168,7 @@ def settle(parent: int) -> None:
 
 
 def answers(
-    call: Callable[[Task], Any], tasks: Sequence[Task], pool: Pool
+    call: Callable[..., Any], tasks: Sequence[Task], pool: Pool
 ) -> Iterator[tuple[Task, Any]]:
     """Yield each task, or parts of it, with its answer or a `SetAside`, as they come.
 
@@ -169,7 +185,7 @@ def answers(
             fallen: list[Task] = []
             try:
                 while queue and len(flying) < (1 if suspects else pool.most):
-                    flying[pool.submit(call, queue[0])] = queue[0]
+                    flying[pool.submit(call, queue[0], alone)] = queue[0]
                     queue.popleft()
                     if alone:
                         break
@@ -213,20 +229,26 @@ def _again(
     pool: Pool,
 ) -> Iterator[tuple[Task, SetAside]]:
     """Put what fell with a worker back into the queues; set aside what is known to be guilty."""
-    hung = pool.renew()
+    noted = pool.renew()
+    hung = {where: words for where, words in noted.items() if words}
+    count = sum(last - first for _, first, last in fallen)
+    what = f"hung in replicate {', '.join(str(r) for _, r in hung)}" if hung else "died"
+    print(f"a worker {what}; {count:,} replicates in flight are run again", file=sys.stderr)
     for index, first, last in fallen:
         task = (index, first, last)
-        named = sorted(r for i, r in hung if i == index and first <= r < last)
+        named = sorted(r for i, r in hung or noted if i == index and first <= r < last)
         if named:
             at = named[0]
-            yield (index, at, at + 1), SetAside(Status.timeout, hung[index, at])
             rest.extendleft([(index, *ends) for ends in ((at + 1, last), (first, at))
                              if ends[0] < ends[1]])  # fmt: skip
+            task = (index, at, at + 1)
+        if named and hung:
+            yield task, SetAside(Status.timeout, hung[index, named[0]])
         elif hung:
             rest.appendleft(task)
         elif not alone:
             suspects.append(task)
-        elif last - first > 1:
+        elif task[2] - task[1] > 1:
             middle = (first + last) // 2
             suspects.extendleft([(index, middle, last), (index, first, middle)])
         else:
@@ -234,12 +256,12 @@ def _again(
             if deaths[task] < DEADLY:
                 suspects.appendleft(task)
             else:
-                yield task, SetAside(
-                    Status.crashed, f"its worker died {DEADLY} times while it ran this alone"
+                yield (
+                    task,
+                    SetAside(
+                        Status.crashed, f"its worker died {DEADLY} times while it ran this alone"
+                    ),
                 )
-    count = sum(last - first for _, first, last in fallen)
-    what = f"hung in replicate {', '.join(str(r) for _, r in hung)}" if hung else "died"
-    print(f"a worker {what}; {count:,} replicates in flight are run again", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import json
+import math
 import os
 import re
 import sys
@@ -43,6 +44,7 @@ class Limit:
     Attributes
     ----------
     seconds : float
+        Infinity only notes which replicate is being run.
     notes : str
         A folder; empty for a worker of Dask, which tells the scheduler instead.
     """
@@ -64,9 +66,11 @@ class _Turn:
     over: bool = False
     firing: bool = False
     place: str = ""
+    note: int = -1
 
 
 _turns: dict[int, _Turn] = {}
+_files: dict[tuple[str, int], int] = {}
 _watching = threading.Lock()
 
 
@@ -96,30 +100,41 @@ def within(limit: Limit, label: tuple[int, int], call: Callable[[], T]) -> T | s
 
 
 def notes(folder: str) -> dict[tuple[int, int], str]:
-    """Read and remove the notes of ended processes: where each replicate hung."""
+    """Read and remove the notes of ended processes.
+
+    Returns
+    -------
+    dict
+        By scenario and replicate, what was being run: where it hung, "" where it did not.
+    """
     found = {}
     for path in Path(folder).glob("*.note"):
         head, _, rest = path.read_text(encoding="utf-8", errors="replace").partition("\n")
-        if rest.strip():
+        path.unlink()
+        if head:
             scenario, replicate, seconds = json.loads(head)
-            found[scenario, replicate] = _words(seconds, _lines(rest))
-            path.unlink()
+            found[scenario, replicate] = _words(seconds, _lines(rest)) if rest.strip() else ""
     return found
 
 
 def _begin(turn: _Turn) -> None:
-    """Let the watching thread know; it is started with the first turn of a process."""
+    """Note which replicate is run; let the watching thread know, which the first turn starts."""
+    if turn.limit.notes:
+        key = (turn.limit.notes, turn.thread)
+        if key not in _files:
+            path = Path(turn.limit.notes) / f"{os.getpid()}-{turn.thread}.note"
+            _files[key] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        turn.note = _files[key]
+        os.write(turn.note, (json.dumps([*turn.label, turn.limit.seconds]) + "\n").encode())
+    if turn.limit.seconds == math.inf:
+        return
     _turns[turn.thread] = turn
     with _watching:
         if not any(thread.name == TOPIC for thread in threading.enumerate()):
             threading.Thread(target=_watch, name=TOPIC, daemon=True).start()
     if turn.limit.notes:
-        path = Path(turn.limit.notes) / f"{os.getpid()}-{turn.thread}.note"
-        with open(path, "w", encoding="utf-8") as note:
-            note.write(json.dumps([*turn.label, turn.limit.seconds]) + "\n")
-            note.flush()
-            # in C: it works while a call holds the interpreter's lock
-            faulthandler.dump_traceback_later(turn.limit.seconds + LAST, exit=True, file=note)
+        # in C: it works while a call holds the interpreter's lock
+        faulthandler.dump_traceback_later(turn.limit.seconds + LAST, exit=True, file=turn.note)
 
 
 def _end(turn: _Turn) -> None:
@@ -130,8 +145,9 @@ def _end(turn: _Turn) -> None:
             while turn.firing:
                 time.sleep(0)
             _raise_in(turn.thread, None)
-            if turn.limit.notes:
+            if turn.note >= 0:
                 faulthandler.cancel_dump_traceback_later()
+                os.ftruncate(turn.note, 0)
             return
         except TimeLimit:
             continue
@@ -173,11 +189,9 @@ def _leave(turn: _Turn, frame: FrameType) -> None:
         note = {"label": turn.label, "words": _words(turn.limit.seconds, lines)}
         turn.worker.loop.add_callback(turn.worker.log_event, TOPIC, note)
         time.sleep(0.5)  # for the message to leave
-    elif turn.limit.notes:
-        path = Path(turn.limit.notes) / f"{os.getpid()}-{turn.thread}.note"
-        with open(path, "a", encoding="utf-8") as file:
-            file.write("\n".join(f'  File "{name}", line {line} in {place}'
-                                 for name, line, place in lines))  # fmt: skip
+    elif turn.note >= 0:
+        text = "\n".join(f'  File "{name}", line {line} in {place}' for name, line, place in lines)
+        os.write(turn.note, text.encode())
     os._exit(1)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.stats import kstest, norm, t
+from scipy.stats import kstest, multinomial, norm, t
 
 from simstudy.calibration import calibration, covered, ecdf_bands, pit
 from simstudy.measures import cover
@@ -86,13 +86,29 @@ def test_bands_match_the_exact_chance_of_two_numbers():
     assert (bands.lower[0], bands.upper[0]) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.95, 0.99])
+def test_bands_match_all_ways_to_fall_into_quarters(level):
+    """Sixty numbers in four quarters, every split with its probability: no Monte Carlo error.
+
+    The chance to stay is the level, or above it by no more than one step of a count, 3 %.
+    """
+    bands = ecdf_bands(60, level=level, points=4)
+    splits = np.indices((61, 61, 61)).reshape(3, -1).T
+    splits = np.column_stack([splits, 60 - splits.sum(-1)])
+    splits = splits[splits[:, 3] >= 0]
+    below = np.cumsum(splits, axis=-1)[:, :3] / 60
+    within = np.all((bands.lower <= below) & (below <= bands.upper), axis=-1)
+    chance = multinomial.pmf(splits[within], 60, [0.25] * 4).sum()
+    assert 0 <= chance - level < 0.03
+
+
 def test_bands_narrow_with_replicates():
-    """A million replicates: bands of the width of the Kolmogorov distribution, 1.36/sqrt(n)."""
-    bands = ecdf_bands(1_000_000)
+    """Many replicates: bands of the width of the Kolmogorov distribution, 1.36/sqrt(n)."""
+    bands = ecdf_bands(100_000)
     half = bands.upper[49] - 0.5
     # equal local levels: at the middle wider than Kolmogorov's, at the ends narrower
-    assert 1.36e-3 < half < 1.6e-3
-    assert bands.upper[0] - 0.01 < 0.4e-3
+    assert 1.36 < half * np.sqrt(1e5) < 1.6
+    assert (bands.upper[0] - 0.01) * np.sqrt(1e5) < 0.4
 
 
 @pytest.mark.parametrize(("n", "level", "message"), [(0, 0.95, "n is 0"), (9, 95, "level is 95")])

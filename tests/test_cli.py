@@ -1,4 +1,4 @@
-"""The command line: wrong input is refused with exit status 2 and nothing written; the rest works."""
+"""The command line: wrong input is exit status 2 with nothing written; the rest works."""
 
 import os
 import subprocess
@@ -70,7 +70,9 @@ def run_mine(*arguments):
 
 def hurried(monkeypatch):
     """Leave the report out where a test is not about it."""
-    monkeypatch.setattr(Result, "report", lambda self: self.folder / "report.html")
+    monkeypatch.setattr(
+        "simstudy.report.write", lambda folder, *frames, **more: folder / "report.html"
+    )
 
 
 # --- wrong input ---------------------------------------------------------------------------------
@@ -217,32 +219,15 @@ def test_a_programming_error_shows_its_own_traceback(path, capsys):
 
 
 def test_a_report_that_fails_loses_no_replicate(path, capsys, monkeypatch):
-    def broken(self):
+    def broken(*frames, **more):
         raise RuntimeError("no report today")
 
-    monkeypatch.setattr(Result, "report", broken)
+    monkeypatch.setattr("simstudy.report.write", broken)
     assert path.exists()
     assert run_mine() == 3
     said = capsys.readouterr().err
     assert "RuntimeError: no report today" in said
     assert "the report failed; all replicates are stored in results/mine" in said
-    assert len(Result(Path("results/mine")).table()) == 12
-
-
-def test_a_worker_that_dies_is_told_and_what_is_stored_stays(path, capsys, monkeypatch):
-    """A draw that ends its process, as when memory runs out, in the third block."""
-    hurried(monkeypatch)
-    dying = "    if rng.bit_generator.state['state']['counter'][2] == 4 and os.getpid() != HOME:\n"
-    path.write_text(
-        FILE.replace("import numpy as np\n", "import os\n\nimport numpy as np\n")
-        .replace("    return rng.exp", dying + "        os._exit(9)\n    return rng.exp")
-        .replace("MODEL =", f"HOME = {os.getpid()}\nMODEL =")
-    )
-    assert run_mine("--jobs", 2, "--block", 2) == 3
-    said = capsys.readouterr().err
-    assert "a worker process died" in said
-    assert "Traceback" not in said
-    assert run_mine("--jobs", 1) == 0
     assert len(Result(Path("results/mine")).table()) == 12
 
 
@@ -326,18 +311,19 @@ def test_an_interrupted_run_says_how_to_go_on(capsys, monkeypatch):
 
 @pytest.mark.usefixtures("path")
 def test_ctrl_c_before_and_after_the_work_is_130_too(capsys, monkeypatch):
-    def stop(*arguments):
+    def stop(*arguments, **more):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr("simstudy.study.Study.check", stop)
         assert run_mine() == 130
     assert not Path("results").exists()
-    monkeypatch.setattr(Result, "report", stop)
+    monkeypatch.setattr("simstudy.report.write", stop)
     assert run_mine() == 130
-    assert capsys.readouterr().err.splitlines() == [
-        "simstudy: interrupted; the same command goes on from there"
-    ] * 2
+    assert (
+        capsys.readouterr().err.splitlines()
+        == ["simstudy: interrupted; the same command goes on from there"] * 2
+    )
     assert len(Result(Path("results/mine")).table()) == 12
 
 
@@ -451,7 +437,11 @@ def test_no_command_prints_the_help(capsys):
 def process(*arguments, **options):
     command = [sys.executable, "-m", "simstudy", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(HOME)}, **options
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(HOME)},
+        **options,
     )
 
 
@@ -480,9 +470,7 @@ def test_help_imports_nothing_heavy_and_is_quick(tmp_path):
         "assert not heavy, heavy"
     )
     environment = os.environ | {"PYTHONPATH": str(HOME)}
-    subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, env=environment
-    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, env=environment)
 
 
 def test_the_row_of_every_asked_replicate_is_there(path, monkeypatch):

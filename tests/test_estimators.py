@@ -38,7 +38,7 @@ ESTIMATORS = [
     (MaximumLikelihood(gamma.MODEL, SOME), GAMMA.data),
     (MaximumLikelihood(gamma.MODEL, SOME, as_is=True), GAMMA.data),
     (MaximumLikelihood(gamma.MODEL, [OBSERVED_CENTRAL], optimizer="Nelder-Mead"), GAMMA.data),
-    (MaximumLikelihood(LOGIT.model, SOME, optimizer="L-BFGS-B", name="other"), LOGIT.data),
+    (MaximumLikelihood(LOGIT.model, SOME[:2], optimizer="L-BFGS-B", name="other"), LOGIT.data),
     (OWN, NORMAL.data),
     (
         FunctionEstimator(

@@ -184,16 +184,17 @@ def test_data_in_other_units(route, unit):
     assert_allclose(back, here.hessian, rtol=1e-5)
 
 
-def test_other_units_break_a_plain_run_and_its_word():
-    """The flag says neither that a fit is good nor that it is bad."""
-    y = np.random.default_rng(7).gamma(2.0, 1 / 3.0, size=100)
-    wrong = plain(objective(gamma.MODEL, y * 1e4), optimizer="L-BFGS-B")
-    assert wrong.success
-    assert wrong.edm > FAILED
-    y = np.random.default_rng(5).gamma(2.0, 1 / 3.0, size=100)
-    right = plain(objective(gamma.MODEL, y / 10))
-    assert not right.success
-    assert right.edm < FINE
+def test_flag_of_a_plain_run_says_nothing():
+    """Among twenty fits some wrong ones are flagged success and some right ones failed.
+
+    Which ones depends on the last bits. Data times 1e4 send the rate to 3e-4, far from its start.
+    """
+    sets = [np.random.default_rng(i).gamma(2.0, 1 / 3.0, size=100) for i in range(20)]
+    far = [plain(objective(gamma.MODEL, y * 1e4), optimizer="L-BFGS-B") for y in sets]
+    assert all(run.edm > FAILED for run in far)
+    assert any(run.success for run in far)
+    near = [plain(objective(gamma.MODEL, y / 10)) for y in sets]
+    assert any(run.edm < FINE and not run.success for run in near)
 
 
 # -- the same problem, told otherwise --------------------------------------------------------------

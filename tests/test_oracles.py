@@ -1,8 +1,8 @@
 """Whole studies against numbers that are known without simulation.
 
-The oracles are closed forms, or sums over all outcomes, of Wald intervals at 95 %. Every measure must
-lie within 4.5 Monte Carlo standard errors of its oracle: a false alarm for one seed in about 1,500, 7e-6
-(normal) for each of about 100 measures. The seed is fixed.
+The oracles are closed forms, or sums over all outcomes, of Wald intervals at 95 %. Every measure
+must lie within 4.5 Monte Carlo standard errors of its oracle: a false alarm for one seed in about
+1,500 (7e-6 for each of about 100 measures, were they normal). The seed is fixed.
 
 Two steps. The estimates in closed form run through the whole machinery 5,000 times per scenario,
 which is quick. Then maximum likelihood must give the same estimates, standard errors and

@@ -216,6 +216,16 @@ def test_methods_are_paired_by_replicate():
     assert row["value"] == 0.0  # the same fit: the same estimates
 
 
+def test_methods_with_as_many_but_other_replicates():
+    """Forty each, of which twenty are the same data sets."""
+    table = study(missing=0.0)
+    of_opg = table["method"] == "opg"
+    kept = np.where(of_opg, table["replicate"] < 40, table["replicate"] >= 20)
+    frame = summarize(table[kept], reference="opg")
+    row = one(frame, "relprec", scenario="gamma n=50", parameter="shape", method="sandwich")
+    assert (row["n"], row["value"]) == (20, 0.0)
+
+
 def test_a_method_asked_for_fewer_replicates():
     """What is not asked is no failure."""
     table = study(missing=0.0)
@@ -270,6 +280,25 @@ def test_a_missing_factor_is_a_group_of_its_own():
     table = study()
     table["shape"] = np.where(table["scenario"] == "gamma n=20", 2.0, NAN)
     assert len(summarize(table, measures=["bias"])) == 2 * 2 * 3
+    some = table.query("parameter == 'rate' and method == 'opg'")
+    found = summarize(some, by=["shape"], measures=["bias"])
+    assert_array_equal(found["shape"], [2.0, NAN])
+    assert list(found["n"]) == [60, 60]
+
+
+def test_methods_and_factors_may_be_numbers():
+    """Numbered methods, pandas' own integers with a missing factor, numbers as text."""
+    table = study()
+    table["method"] = table["method"].cat.codes.astype(int)
+    table["n"] = table["n"].astype("Int64").where(table["n"] == 20)
+    table["se"] = table["se"].astype(object).where(table["se"].isna(), table["se"].astype(str))
+    found, expected = (
+        summarize(table, reference="1", exact="0"),
+        summarize(study(), reference="opg"),
+    )
+    assert_array_equal(found["value"], expected["value"])
+    with pytest.raises(ValueError, match="column 'estimate' holds the text 'x' in row 1"):
+        summarize(table.assign(estimate="x"))
 
 
 def test_a_factor_that_varies_within_scenarios_splits_them():
@@ -304,6 +333,7 @@ def test_a_measure_of_ones_own():
 def test_the_null_of_power():
     """One number, or one by parameter."""
     table = study(missing=0.0)
+    table = table[(table["parameter"] != "rate") | (table["replicate"] < 50)]
     ends = table.query("scenario == 'gamma n=20' and parameter == 'shape' and method == 'opg'")
     inside = (ends["lower"] <= 2.0) & (ends["upper"] >= 2.0)
     frame = summarize(table, null={"rate": 1.0, "shape": 2.0}, measures=["power"])

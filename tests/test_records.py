@@ -52,7 +52,13 @@ def test_one_row_for_each_replicate_method_and_parameter():
     assert len(table) == 3 * 2 * 2
     row = table.query("replicate == 2 and method == 'm2' and parameter == 'b'").iloc[0]
     assert (row.estimate, row.se, row.lower, row.upper) == (201.0, 211.5, -211.5, 211.5)
-    assert (row.scenario, row.n, row.estimator, row.truth, row.status) == ("one", 10, "ml", 2.0, "ok")
+    assert (row.scenario, row.n, row.estimator, row.truth, row.status) == (
+        "one",
+        10,
+        "ml",
+        2.0,
+        "ok",
+    )
 
 
 def test_labels_are_categories_and_numbers_are_numbers():
@@ -118,14 +124,20 @@ def test_factors_are_columns_after_the_scenario_in_every_mixture_of_scenarios():
 
 
 def test_a_factor_of_words_stays_categorical_where_a_scenario_lacks_it():
-    parts = [(cell("one", factors={"tail": "heavy"}), filled()), (cell("two", factors={}), filled())]
+    parts = [
+        (cell("one", factors={"tail": "heavy"}), filled()),
+        (cell("two", factors={}), filled()),
+    ]
     for order in (parts, parts[::-1]):
         assert isinstance(records.table(order)["tail"].dtype, pd.CategoricalDtype)
 
 
 def test_a_factor_of_numbers_and_words_is_a_column_of_words():
     """Such as df = 3, 10, "normal"; a column of both could not be written as parquet."""
-    parts = [(cell("one", factors={"df": 3}), filled()), (cell("two", factors={"df": "inf"}), filled())]
+    parts = [
+        (cell("one", factors={"df": 3}), filled()),
+        (cell("two", factors={"df": "inf"}), filled()),
+    ]
     table = records.table(parts)
     assert isinstance(table["df"].dtype, pd.CategoricalDtype)
     assert set(table["df"]) == {"3", "inf"}

@@ -1,5 +1,6 @@
 """One replicate is a function of study, scenario and number; what goes wrong in it is a status."""
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -51,7 +52,9 @@ def gammas(methods=GAMMA, **changes):
 
 def exponentials(draw=None, loglik=exponential.loglik, methods=(OBSERVED,), **changes):
     """Make a study of one scenario: ten exponential values."""
-    mechanism = Mechanism("mine", draw or (lambda rng: rng.exponential(size=10)), lambda: {"rate": 1})
+    mechanism = Mechanism(
+        "mine", draw or (lambda rng: rng.exponential(size=10)), lambda: {"rate": 1}
+    )
     model = replace(exponential.MODEL, loglik=loglik)
     estimators = changes.pop("estimators", [MaximumLikelihood(model, methods)])
     return Study("mine", [Scenario(mechanism, {})], estimators, replicates=20, seed=3, **changes)
@@ -71,11 +74,13 @@ def assert_equal_blocks(one, other, but=()):
 # --- what a replicate depends on ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cuts", [(0, 1, 2, 3, 4, 5, 6, 7), (0, 3, 7)], ids=["one by one", "in two"])
+@pytest.mark.parametrize(
+    "cuts", [(0, 1, 2, 3, 4, 5, 6, 7), (0, 3, 7)], ids=["one by one", "in two"]
+)
 def test_a_block_does_not_depend_on_its_range(cuts):
     study = gammas()
     whole = block(study, 1, 0, 7)["gamma"]
-    pieces = [block(study, 1, a, b)["gamma"] for a, b in zip(cuts, cuts[1:], strict=False)]
+    pieces = [block(study, 1, a, b)["gamma"] for a, b in itertools.pairwise(cuts)]
     assert_equal_blocks(records.join(pieces), whole)
     assert (whole.status == Status.ok).all()
 
@@ -261,6 +266,7 @@ def test_outcomes_all_alike_have_no_maximum():
 
 def test_every_method_of_every_replicate_has_a_status_whatever_happens():
     """Nothing is lost: rows of every status sum to what was asked."""
+
     def wild(rng):
         data = rng.exponential(size=10)
         if data[0] < 0.2:
@@ -322,12 +328,21 @@ def test_an_own_estimator_without_limits_gets_walds():
     study = exponentials(estimators=[FunctionEstimator("mean", ["rate"], mean)], level=0.9)
     answer = block(study, 0, 0, 1)["mean"]
     z = 1.6448536269514722  # the 95 % point of the normal distribution
-    assert_allclose([answer.lower[0, 0, 0], answer.upper[0, 0, 0]], [1 - z / 2, 1 + z / 2], rtol=1e-14)
+    assert_allclose(
+        [answer.lower[0, 0, 0], answer.upper[0, 0, 0]], [1 - z / 2, 1 + z / 2], rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"rate": (1.0, 0.5, 0.1)}, {"rate": (1.0,)}, {"rate": 1.0}, {"r": (1.0, 0.5)}, (1.0, 0.5), None],
+    [
+        {"rate": (1.0, 0.5, 0.1)},
+        {"rate": (1.0,)},
+        {"rate": 1.0},
+        {"r": (1.0, 0.5)},
+        (1.0, 0.5),
+        None,
+    ],
     ids=repr,
 )
 def test_an_own_estimator_that_answers_otherwise_is_told_what_is_due(wrong):
@@ -374,7 +389,9 @@ def test_data_may_be_a_mapping_of_arrays():
         "mapped", {"rate": "positive"}, lambda data: np.ones(1),
         lambda theta, data: np.log(theta[0]) - theta[0] * data["time"],
     )  # fmt: skip
-    study = exponentials(pair, estimators=[MaximumLikelihood(model, [OBSERVED_CENTRAL, FEW_REFITS])])
+    study = exponentials(
+        pair, estimators=[MaximumLikelihood(model, [OBSERVED_CENTRAL, FEW_REFITS])]
+    )
     study.check()
     answer = block(study, 0, 0, 4)["mapped"]
     assert_array_equal(answer.status, Status.ok)
@@ -465,7 +482,9 @@ def test_replay_does_not_ask_a_method_that_the_study_does_not_ask():
 def test_replay_of_a_negative_variance_shows_the_matrix():
     negative = Wald(
         "negative",
-        lambda curvature: Inverse(-curvature.hessian, np.zeros(curvature.hessian.shape[:-2], np.int8)),
+        lambda curvature: Inverse(
+            -curvature.hessian, np.zeros(curvature.hessian.shape[:-2], np.int8)
+        ),
         hessian=ExactHessian(),
     )
     again = replay(exponentials(methods=[negative]), 0, 2)

@@ -44,7 +44,7 @@ def with_loglik(loglik, **derivatives):
     return [MaximumLikelihood(model, [OBSERVED_CENTRAL])]
 
 
-def refused(*fragments):
+def raises_saying(*fragments):
     """Expect a StudyError whose message holds all fragments, in their order."""
     return pytest.raises(StudyError, match="(?s)" + ".*".join(map(re.escape, fragments)))
 
@@ -101,7 +101,7 @@ def test_a_scenario_keeps_its_factors_when_the_callers_dictionary_changes():
 
 
 def test_a_factor_that_is_no_number_or_string_is_refused():
-    with refused("factor 'x'", "[1, 2]", "a number or a string", "inside the mechanism"):
+    with raises_saying("factor 'x'", "[1, 2]", "a number or a string", "inside the mechanism"):
         Scenario(with_truth(rate=1.0), {"x": [1, 2]})
 
 
@@ -110,17 +110,17 @@ def test_a_factor_that_is_no_number_or_string_is_refused():
 )
 def test_a_factor_whose_name_has_a_meaning_already_is_refused(name):
     """A column `df` would be read as the degrees of freedom of each row."""
-    with refused(f"factor {name!r}", "another name"):
+    with raises_saying(f"factor {name!r}", "another name"):
         one(scenarios=[Scenario(with_truth(rate=1.0), {name: 1.0})])
 
 
 def test_truth_that_does_not_take_the_factors_is_refused():
-    with refused("'mine n=10'", "truth of mechanism 'mine'", "by name"):
+    with raises_saying("'mine n=10'", "truth of mechanism 'mine'", "by name"):
         Scenario(drawing(exponential.draw, lambda size: {"rate": 1.0}), {"n": 10})
 
 
 def test_truth_that_is_no_mapping_is_refused():
-    with refused("truth returned 1.0", "mapping from parameter to true value"):
+    with raises_saying("truth returned 1.0", "mapping from parameter to true value"):
         Scenario(drawing(exponential.draw, lambda n: 1.0), {"n": 10})
 
 
@@ -129,25 +129,25 @@ def test_truth_that_is_no_mapping_is_refused():
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "two words", "größe", None])
 def test_a_name_that_is_no_folder_name_is_refused(name):
-    with refused(f"name is {name!r}", "letters, digits", "results folder"):
+    with raises_saying(f"name is {name!r}", "letters, digits", "results folder"):
         one(name=name)
 
 
 @pytest.mark.parametrize("replicates", [0, -5, 10.0, "10", None])
 def test_replicates_must_be_a_whole_positive_number(replicates):
-    with refused(f"replicates is {replicates!r}", "whole number of at least 1"):
+    with raises_saying(f"replicates is {replicates!r}", "whole number of at least 1"):
         one(replicates=replicates)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, None, "1"])
 def test_seed_must_be_a_whole_number(seed):
-    with refused(f"seed is {seed!r}", "whole number of at least 0"):
+    with raises_saying(f"seed is {seed!r}", "whole number of at least 0"):
         one(seed=seed)
 
 
 @pytest.mark.parametrize("level", [0, 1, 95, -0.5, float("nan"), "0.95"])
 def test_level_must_lie_between_0_and_1(level):
-    with refused(f"level is {level!r}", "between 0 and 1", "0.95"):
+    with raises_saying(f"level is {level!r}", "between 0 and 1", "0.95"):
         one(level=level)
 
 
@@ -155,17 +155,17 @@ def test_level_must_lie_between_0_and_1(level):
     ("what", "empty"), [("scenarios", {"scenarios": []}), ("estimators", {"estimators": []})]
 )
 def test_a_study_needs_scenarios_and_estimators(what, empty):
-    with refused("'one'", f"no {what}", "at least one"):
+    with raises_saying("'one'", f"no {what}", "at least one"):
         one(**empty)
 
 
 def test_two_scenarios_alike_are_refused_even_when_one_says_2_and_the_other_2_0():
-    with refused("two scenarios", "'exponential n=2 rate=1'", "its own"):
+    with raises_saying("two scenarios", "'exponential n=2 rate=1'", "its own"):
         one(scenarios=grid(exponential.MECHANISM, n=[2, 2.0], rate=1.0))
 
 
 def test_two_estimators_of_one_name_are_refused():
-    with refused("two estimators", "'exponential'", "its own"):
+    with raises_saying("two estimators", "'exponential'", "its own"):
         one(estimators=[RATE, replace(RATE, optimizer="L-BFGS-B")])
 
 
@@ -175,18 +175,18 @@ def test_two_methods_of_one_name_are_refused():
 
 
 def test_a_model_in_the_place_of_an_estimator_is_refused():
-    with refused("Model", "no estimator", "MaximumLikelihood"):
+    with raises_saying("Model", "no estimator", "MaximumLikelihood"):
         one(estimators=[exponential.MODEL])
 
 
 def test_a_mechanism_in_the_place_of_a_scenario_is_refused():
-    with refused("Mechanism", "no scenario", "grid"):
+    with raises_saying("Mechanism", "no scenario", "grid"):
         one(scenarios=[exponential.MECHANISM])
 
 
 @pytest.mark.parametrize("fewer", [{"bootstrap": 5}, {"observed": 0}, {"observed": 2.5}])
 def test_fewer_names_methods_of_the_study_and_whole_counts(fewer):
-    with refused(f"fewer is {fewer!r}", "observed", "at least 1"):
+    with raises_saying(f"fewer is {fewer!r}", "observed", "at least 1"):
         one(fewer=fewer)
 
 
@@ -202,13 +202,15 @@ def test_fewer_asks_a_method_for_the_first_replicates_only(count):
 
 
 def test_truth_with_an_unknown_name_is_refused_with_the_nearest():
-    with refused("truth names 'rat'", "they have rate", "did you mean 'rate'"):
+    with raises_saying("truth names 'rat'", "they have rate", "did you mean 'rate'"):
         one(with_truth(rat=1.0))
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_truth_outside_its_support_is_refused(value):
-    with refused("truth of 'rate'", repr(value), "outside its support 'positive'", "'exponential'"):
+    with raises_saying(
+        "truth of 'rate'", repr(value), "outside its support 'positive'", "'exponential'"
+    ):
         one(with_truth(rate=value))
 
 
@@ -216,12 +218,12 @@ def test_truth_outside_its_support_is_refused(value):
     "value", [[1.0, 2.0], [1.0], float("nan"), float("inf"), 1j, None, "1"], ids=repr
 )
 def test_truth_that_is_not_one_finite_real_number_is_refused(value):
-    with refused("truth of 'rate'", repr(value), "one finite real number"):
+    with raises_saying("truth of 'rate'", repr(value), "one finite real number"):
         one(with_truth(rate=value))
 
 
 def test_an_empty_truth_is_refused():
-    with refused("empty truth", "at least one of rate"):
+    with raises_saying("empty truth", "at least one of rate"):
         one(with_truth())
 
 
@@ -234,7 +236,7 @@ def test_every_estimator_is_scored_on_the_parameters_that_it_has():
 def test_truth_for_a_parameter_of_an_estimator_that_does_not_answer_is_refused():
     mean = FunctionEstimator("mean", ["mu"], lambda data: {"mu": (data.mean(), 1.0)})
     mechanism, factors = with_truth(rate=1.0, mu=1.0), {"n": 10, "rate": 1.0}
-    with refused("truth names 'mu'", "they have rate"):
+    with raises_saying("truth names 'mu'", "they have rate"):
         one(
             scenarios=[Scenario(mechanism, factors, only=["exponential"])],
             estimators=[RATE, mean],
@@ -254,12 +256,12 @@ def test_only_chooses_the_estimators_of_a_scenario():
 
 def test_only_with_an_unknown_estimator_is_refused():
     scenario = Scenario(exponential.MECHANISM, {"n": 10, "rate": 1.0}, only=["gamma"])
-    with refused("'exponential n=10 rate=1'", "'gamma'", "it has exponential"):
+    with raises_saying("'exponential n=10 rate=1'", "'gamma'", "it has exponential"):
         one(scenarios=[scenario])
 
 
 def test_only_takes_a_list_and_refuses_a_bare_string():
-    with refused("only", "'exponential'", "list"):
+    with raises_saying("only", "'exponential'", "list"):
         one(scenarios=[Scenario(exponential.MECHANISM, {"n": 10, "rate": 1.0}, "exponential")])
 
 
@@ -274,14 +276,14 @@ def test_a_sound_study_passes():
 
 def test_draw_that_ignores_its_generator_is_refused():
     constant = drawing(lambda rng, n, rate: np.arange(1.0, n + 1))
-    with refused("draw ignores its generator", "identical", "generator it is handed"):
+    with raises_saying("draw ignores its generator", "identical", "generator it is handed"):
         one(constant).check()
 
 
 def test_draw_that_takes_numbers_from_elsewhere_is_refused():
     elsewhere = np.random.default_rng(1)
     own = drawing(lambda rng, n, rate: elsewhere.exponential(size=n))
-    with refused("draw gave two data sets for the same generator", "only the generator"):
+    with raises_saying("draw gave two data sets for the same generator", "only the generator"):
         one(own).check()
 
 
@@ -300,7 +302,7 @@ def test_rare_events_may_give_some_identical_data_sets():
     ids=["a number", "a ragged mapping"],
 )
 def test_data_without_a_common_first_axis_is_refused(data, fragments):
-    with refused(*fragments):
+    with raises_saying(*fragments):
         one(drawing(lambda rng, n, rate: data(rng))).check()
 
 
@@ -332,7 +334,7 @@ def test_arrays_of_objects_are_compared_by_their_values():
     ids=["scalar", "None", "too short", "complex", "all nan", "some infinite", "f32", "f16"],
 )  # fmt: skip
 def test_a_wrong_log_likelihood_is_refused_with_parameters_and_observation(loglik, fragments):
-    with refused("'exponential n=10 rate=1'", "'mine'", "rate=1", *fragments):
+    with raises_saying("'exponential n=10 rate=1'", "'mine'", "rate=1", *fragments):
         one(estimators=with_loglik(loglik)).check()
 
 
@@ -340,7 +342,7 @@ def test_a_wrong_score_is_refused():
     wrong = with_loglik(
         exponential.loglik, score=lambda theta, data: -exponential.score(theta, data)
     )
-    with refused("score at rate=1", "differs from numerical differences", "leave it out"):
+    with raises_saying("score at rate=1", "differs from numerical differences", "leave it out"):
         one(estimators=wrong).check()
 
 
@@ -350,7 +352,7 @@ def test_a_wrong_hessian_is_refused():
         score=exponential.score,
         hessian=lambda theta, data: 1.1 * exponential.hessian(theta, data),
     )
-    with refused("hessian at rate=1", "differs", "leave it out"):
+    with raises_saying("hessian at rate=1", "differs", "leave it out"):
         one(estimators=wrong).check()
 
 
@@ -358,7 +360,7 @@ def test_a_score_of_the_wrong_shape_is_refused():
     wrong = with_loglik(
         exponential.loglik, score=lambda theta, data: exponential.score(theta, data)[:, 0]
     )
-    with refused("score at rate=1", "shape (10,)", "(10, 1)"):
+    with raises_saying("score at rate=1", "shape (10,)", "(10, 1)"):
         one(estimators=wrong).check()
 
 
@@ -439,21 +441,21 @@ def test_a_study_that_exists_nowhere_is_refused_with_what_there_is(
     for name in ("gamma", "poisson"):
         (tmp_path / "studies" / f"{name}.py").write_text(FILE)
     monkeypatch.chdir(tmp_path)
-    with refused("no study", *fragments):
+    with raises_saying("no study", *fragments):
         load(asked)
 
 
 def test_a_file_without_the_ending_py_is_refused_by_its_ending(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text(FILE)
-    with refused("mine.txt", ".py"):
+    with raises_saying("mine.txt", ".py"):
         load(path)
 
 
 def test_a_syntax_error_is_told_with_file_and_line(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(FILE + "STUDY = (\n")
-    with refused(str(path), "line 12", "never closed", "correct the file"):
+    with raises_saying(str(path), "line 12", "never closed", "correct the file"):
         load(path)
 
 
@@ -461,7 +463,7 @@ def test_a_syntax_error_in_an_imported_file_names_that_file(tmp_path):
     (tmp_path / "neighbor_of_mine.py").write_text("x = 1\nx = (\n")
     path = tmp_path / "mine.py"
     path.write_text("import neighbor_of_mine\n" + FILE)
-    with refused("neighbor_of_mine.py", "line 2"):
+    with raises_saying("neighbor_of_mine.py", "line 2"):
         load(path)
 
 
@@ -471,7 +473,7 @@ def test_a_syntax_error_in_an_imported_file_names_that_file(tmp_path):
 def test_a_file_without_a_study_is_refused(tmp_path, last_line, came):
     path = tmp_path / "mine.py"
     path.write_text(FILE.split("STUDY")[0] + last_line)
-    with refused(str(path), "no study", f"STUDY is {came}", "STUDY = Study(...)"):
+    with raises_saying(str(path), "no study", f"STUDY is {came}", "STUDY = Study(...)"):
         load(path)
 
 

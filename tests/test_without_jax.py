@@ -1,4 +1,4 @@
-"""Without JAX everything works that needs no automatic derivatives; the rest says what to install."""
+"""Without JAX all works that needs no automatic derivatives; the rest says what to install."""
 
 import sys
 from dataclasses import replace
@@ -62,7 +62,9 @@ def test_a_method_that_needs_derivatives_says_what_to_install(tmp_path, method, 
 
 def test_asking_for_automatic_derivatives_directly_says_the_same():
     with pytest.raises(ModuleNotFoundError, match=ADVICE):
-        objective(replace(BARE, loglik=lambda theta, data: -theta[0] * data), np.ones(3), autodiff=True)
+        objective(
+            replace(BARE, loglik=lambda theta, data: -theta[0] * data), np.ones(3), autodiff=True
+        )
 
 
 def test_auto_takes_the_loop_however_many_fits_there_are(tmp_path, monkeypatch):

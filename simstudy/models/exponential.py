@@ -124,9 +124,7 @@ CENSORED_MODEL = Model(
 )
 MECHANISM = Mechanism("exponential", draw=draw, truth=truth)
 CENSORED_MECHANISM = Mechanism("exponential-censored", draw=draw_censored, truth=truth)
-WRONG_GAMMA = Mechanism(
-    "exponential-wrong-gamma", draw=draw_gamma, truth=pseudo_truth, wrong=True
-)
+WRONG_GAMMA = Mechanism("exponential-wrong-gamma", draw=draw_gamma, truth=pseudo_truth, wrong=True)
 WRONG_WEIBULL = Mechanism(
     "exponential-wrong-weibull", draw=draw_weibull, truth=pseudo_truth, wrong=True
 )

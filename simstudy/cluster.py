@@ -1,0 +1,167 @@
+"""More machines, or this one, through Dask: the study travels by value, workers come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from simstudy.study import Study, StudyError
+from simstudy.supervise import IN_FLIGHT
+from simstudy.timelimit import TOPIC, Limit
+
+
+class Dask:
+    """Workers behind a Dask client, which replaces the dead ones itself.
+
+    Parameters
+    ----------
+    executor : distributed.cfexecutor.ClientExecutor
+        As `Client.get_executor()` returns it.
+    limit : float, optional
+        Seconds a replicate may take.
+    """
+
+    together = False
+
+    def __init__(self, executor: Executor, limit: float | None) -> None:
+        """Look at the cluster."""
+        self.executor, self.limit = executor, limit
+        self.client = executor._client  # type: ignore[attr-defined]
+
+    @property
+    def most(self) -> int:
+        """Tasks in flight: by the threads that there are now."""
+        return IN_FLIGHT * max(1, sum(int(n) for n in self.client.nthreads().values()))
+
+    def submit(self, call: Callable[..., Any], task: Any, alone: bool) -> Future[Any]:
+        """Start a task."""
+        if self.limit is not None:
+            call = functools.partial(call, limit=Limit(self.limit, ""))
+        return self.executor.submit(call, task)
+
+    def died(self, error: BaseException) -> bool:
+        """Tell whether an error means that a worker died with the task, or the task was lost."""
+        from distributed import KilledWorker
+
+        if isinstance(error, CancelledError) and self.client.status != "running":
+            raise ConnectionError(
+                f"the Dask scheduler {self.client.scheduler_info()['address']} is gone"
+            )
+        return isinstance(error, KilledWorker | CancelledError)
+
+    def renew(self) -> dict[tuple[int, int], str]:
+        """Return what workers said before they ended themselves."""
+        found = {}
+        for _, event in self.client.get_events(TOPIC):
+            found[tuple(event["label"])] = event["words"]
+        return found
+
+    def close(self, busy: bool) -> None:
+        """Leave the cluster to whom it belongs."""
+
+
+def on_dask(executor: Executor | None) -> bool:
+    """Tell whether an executor is that of a Dask client."""
+    return type(executor).__module__.startswith("distributed.")
+
+
+@contextlib.contextmanager
+def connected(address: str, jobs: int) -> Iterator[Executor]:
+    """Connect to a scheduler, or start one here with `local`; yield its executor.
+
+    Parameters
+    ----------
+    address : str
+        Such as "tcp://scheduler:8786", or "local".
+    jobs : int
+        Worker processes of a local cluster.
+
+    Raises
+    ------
+    StudyError
+        Without Dask, or when nothing answers at the address.
+    """
+    try:
+        dask: Any = importlib.import_module("dask")
+        distributed: Any = importlib.import_module("distributed")
+    except ImportError as error:
+        raise StudyError(
+            "Dask is not installed: pip install 'simstudy[dask]', or run without --dask"
+        ) from error
+    with contextlib.ExitStack() as stack:
+        # a worker's death is told at once: the runner finds the culprit
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+        try:
+            if address == "local":
+                cluster = distributed.LocalCluster(
+                    n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None,
+                    silence_logs=50,
+                )  # fmt: skip
+                client = distributed.Client(stack.enter_context(cluster))
+            else:
+                client = distributed.Client(address, timeout=10)
+        except (OSError, ValueError) as error:
+            raise StudyError(
+                f"no Dask scheduler answers at {address!r} ({error}); start one with `dask "
+                "scheduler`, or give --dask local"
+            ) from error
+        stack.enter_context(client)
+        yield client.get_executor()
+
+
+def by_value(study: Study) -> bytes:
+    """Write a study so that it can be read where its file is not; modules beside it travel along.
+
+    Parameters
+    ----------
+    study : Study
+    """
+    import cloudpickle
+
+    own = _own(study)
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(study))
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _own(study: Study) -> list[ModuleType]:
+    """List the modules of a study's functions, and those whose files stand beside theirs."""
+    models = [getattr(estimator, "model", estimator) for estimator in study.estimators]
+    handed = [
+        getattr(value, field.name)
+        for value in (*(scenario.mechanism for scenario in study.scenarios), *models)
+        for field in dataclasses.fields(value)
+    ]
+    names = {getattr(value, "__module__", None) for value in handed if callable(value)}
+    files = {
+        Path(module.__file__)
+        for name, module in list(sys.modules.items())
+        if (name in names or name.startswith("_simstudy_")) and _is_own(module) and module.__file__
+    }
+    homes = {path.parent for path in files}
+    return [
+        module
+        for module in list(sys.modules.values())
+        if _is_own(module) and module.__file__ and Path(module.__file__).parent in homes
+    ]
+
+
+def _is_own(module: ModuleType) -> bool:
+    """Tell whether a module is the user's: neither installed nor ours."""
+    file = getattr(module, "__file__", None) or ""
+    name = getattr(module, "__name__", "__main__")
+    installed = "site-packages" in file or file.startswith(sysconfig.get_paths()["stdlib"])
+    return bool(file) and not installed and name.split(".")[0] not in ("simstudy", "__main__")

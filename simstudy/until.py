@@ -1,0 +1,270 @@
+"""Run on, scenario by scenario, until a precision is reached or every verdict has fallen.
+
+The rule on paper, and how often it errs: `docs/plan.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from simstudy import records
+from simstudy.performance import summarize
+from simstudy.plan import errors, pilot, target
+from simstudy.run import Outcome, run
+from simstudy.store import Store
+from simstudy.study import Study, StudyError
+from simstudy.verdicts import RULE, Rule, verdicts
+
+FIRST = 250
+"""Replicates at the first look."""
+
+LOOKS = "looks.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """When a scenario has enough replicates, and when that is asked.
+
+    Attributes
+    ----------
+    measure : str
+        The measure whose Monte Carlo error must fall to `mcse`; empty for verdicts.
+    mcse : float
+        The target in the unit of the measure.
+    looks : (K,) int
+        Replicates at which it is asked, each look on the first so many replicates.
+    rule : Rule
+        The rule of verdicts: its error is shared by the looks.
+    """
+
+    measure: str
+    mcse: float
+    looks: tuple[int, ...]
+    rule: Rule
+
+
+def goal(text: str, most: int, *, rule: Rule = RULE) -> Goal:
+    """Read a goal, and space the looks.
+
+    For verdicts the looks double the replicates, and each gets an equal part of the error of the
+    rule: whatever the dependence between looks, the chance to err at any of them is at most the
+    rule's (Bonferroni). A precision is asked in steps of a quarter.
+
+    Parameters
+    ----------
+    text : str
+        `verdict`, or a measure and its Monte Carlo error such as `cover:0.005`.
+    most : int
+        Replicates at which a scenario ends in any case.
+    rule : Rule
+        For one look; its `confidence` is that of the whole sequence.
+
+    Returns
+    -------
+    Goal
+
+    Raises
+    ------
+    ValueError
+        When the text is neither, or `most` is below 1.
+
+    Examples
+    --------
+    >>> from simstudy.until import goal
+    >>> made = goal("verdict", most=4000)
+    >>> made.looks, round(made.rule.confidence, 4)
+    ((250, 500, 1000, 2000, 4000), 0.99)
+    """
+    if most < 1:
+        raise ValueError(f"the most replicates are {most}; give at least 1")
+    if text == "verdict":
+        looks = _spaced(most, 2.0)
+        error = (1 - rule.confidence) / len(looks)
+        return Goal("", math.nan, looks, replace(rule, confidence=1 - error))
+    measure, mcse = target(text)
+    return Goal(measure, mcse, _spaced(most, 1.25), rule)
+
+
+def run_until(
+    study: Study, aim: Goal, *, scenarios: Sequence[int] | None = None, **options: Any
+) -> Outcome:
+    """Run a study until every scenario has reached its goal, or the most replicates.
+
+    Replicates are those that any run has: the first 250 of a scenario are the same whether it ends
+    there or not, and an interrupted sequence goes on as if it had not been.
+
+    Parameters
+    ----------
+    study : Study
+    aim : Goal
+    scenarios : sequence of int, optional
+        Only these, by number.
+    **options
+        As of `simstudy.run.run`, but for the replicates.
+
+    Returns
+    -------
+    Outcome
+        Of all runs together. `done` counts the replicates of the scenarios that reached the goal,
+        `asked` those of all.
+    """
+    chosen = list(range(len(study.scenarios)) if scenarios is None else scenarios)
+    following = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
+    ended: dict[int, tuple[int, bool]] = {}
+    outcome: Outcome | None = None
+    while following:
+        look = min(following.values())
+        size = aim.looks[look]
+        now = [index for index, at in following.items() if at == look]
+        outcome = _added(outcome, run(study, replicates=size, scenarios=now, **options))
+        if outcome.interrupted:
+            break
+        for index in now:
+            table = first_rows(outcome.folder, study.scenarios[index].key, size)
+            then = _next(table, aim, look, study)
+            if then is None or then >= len(aim.looks):
+                ended[index] = (size, then is None)
+                del following[index]
+            else:
+                following[index] = then
+    assert outcome is not None
+    _note(outcome.folder, aim, {study.scenarios[i].key: end for i, end in ended.items()})
+    asked = sum(size for size, _ in ended.values()) + sum(
+        aim.looks[at] for at in following.values()
+    )
+    done = sum(size for size, reached in ended.values() if reached)
+    return replace(outcome, asked=asked, done=done)
+
+
+def rule_of(folder: Path) -> Rule:
+    """Return the rule by which a results folder is judged: that of its looks, if it had any.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from simstudy.until import rule_of
+    >>> rule_of(Path("no such folder")).confidence
+    0.95
+    """
+    path = Path(folder) / LOOKS
+    if not path.exists():
+        return RULE
+    return replace(RULE, confidence=float(json.loads(path.read_text())["confidence"]))
+
+
+def notes(folder: Path) -> list[str]:
+    """Say in words how the looks of a results folder ended; nothing where it had none.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from simstudy.until import notes
+    >>> notes(Path("no such folder"))
+    []
+    """
+    path = Path(folder) / LOOKS
+    if not path.exists():
+        return []
+    stored = json.loads(path.read_text())
+    ends = stored["scenarios"]
+    sizes = [end["replicates"] for end in ends.values()]
+    goals = ", ".join(sorted({end["until"] for end in ends.values()}))
+    said = [
+        f"Each scenario was run on until it had reached its goal ({goals}), with {min(sizes):,} to "
+        f"{max(sizes):,} replicates."
+    ]
+    if stored["confidence"] > RULE.confidence:
+        said.append(
+            f"Every look at the verdicts has a confidence of {stored['confidence']:.4g}, so that "
+            f"all looks together keep {RULE.confidence:g}."
+        )
+    short = [key for key, end in ends.items() if not end["reached"]]
+    if short:
+        listed = "; ".join(short[:5]) + (f"; {len(short) - 5} more" if len(short) > 5 else "")
+        said.append(f"Not reached at the most replicates: {listed}.")
+    return said
+
+
+def first_rows(folder: Path, scenario: str, replicates: int) -> pd.DataFrame:
+    """Return the rows of the first replicates of one scenario."""
+    for parts in Store(folder).read(replicates):
+        if parts[0][0].scenario == scenario:
+            table = records.table(parts)
+            return table[table["replicate"] < replicates]
+    raise StudyError(f"{folder} holds nothing of scenario {scenario!r}")
+
+
+def _next(table: pd.DataFrame, aim: Goal, look: int, study: Study) -> int | None:
+    """Return the next look of a scenario; None when its goal is reached.
+
+    What a method answers for fewer replicates than the look has cannot become more precise, and is
+    not waited for.
+    """
+    performance = summarize(table, level=study.level)
+    full = {label for label in study.fewer if study.fewer[label] <= aim.looks[look]}
+    performance = performance[~performance["method"].astype(str).isin(full)]
+    if performance.empty:
+        return None
+    if not aim.measure:
+        found = verdicts(performance, level=study.level, rule=aim.rule)
+        return look + 1 if (found["verdict"].astype(str) == "undecided").any() else None
+    rows = performance[performance["measure"].astype(str) == aim.measure]
+    error = errors(rows)
+    if not len(rows) or (error <= aim.mcse).all():
+        return None
+    # nothing is known where there is no error yet: one look on
+    needed = pilot(performance, aim.measure, aim.mcse)["needed"].max()
+    reach = aim.looks[look] if np.isnan(needed) else needed * aim.looks[look] / _used(rows)
+    # four times as many at most: the error of a small pilot is itself uncertain
+    reach = min(reach, 4 * aim.looks[look])
+    later = [at for at in range(look + 1, len(aim.looks)) if aim.looks[at] >= reach]
+    return later[0] if later else max(look + 1, len(aim.looks) - 1)
+
+
+def _used(rows: pd.DataFrame) -> float:
+    """Return how many replicates the rows used, the least."""
+    return float(max(rows["n"].min(), 1))
+
+
+def _spaced(most: int, factor: float) -> tuple[int, ...]:
+    """Return looks from the first to the most replicates, a factor apart."""
+    looks = [min(FIRST, most)]
+    while looks[-1] < most:
+        looks.append(min(math.ceil(looks[-1] * factor), most))
+    return tuple(looks)
+
+
+def _added(before: Outcome | None, after: Outcome) -> Outcome:
+    """Add the work of two runs."""
+    if before is None:
+        return after
+    return replace(
+        after,
+        computed=before.computed + after.computed,
+        seconds=before.seconds + after.seconds,
+        fits=before.fits + after.fits,
+    )
+
+
+def _note(folder: Path, aim: Goal, ended: dict[str, tuple[int, bool]]) -> None:
+    """Keep by which rule the scenarios ended, for the report."""
+    path = folder / LOOKS
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    # an earlier sequence of looks keeps its share of the error
+    confidence = max(aim.rule.confidence, stored.get("confidence", 0))
+    before = stored.get("scenarios", {})
+    until = f"{aim.measure}:{aim.mcse:g}" if aim.measure else "verdict"
+    now = {
+        key: {"until": until, "replicates": size, "reached": reached}
+        for key, (size, reached) in ended.items()
+    }
+    content = {"confidence": confidence, "scenarios": before | now}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

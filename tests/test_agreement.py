@@ -1,0 +1,225 @@
+"""A mechanism that does not match its likelihood is told so, and one that does is left alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import kstest
+
+from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Model, Study, grid
+from simstudy.agreement import FALSE_ALARM, agreement, alarms, keep, zero_mean
+from simstudy.methods import OBSERVED, OBSERVED_CENTRAL
+from simstudy.models import binomial, exponential, gamma, normal, poisson
+
+NORMAL = {"n": 20, "mu": 1.0, "sigma": 2.0}
+
+
+def study(model, mechanism, replicates=1000, seed=1, methods=(OBSERVED,), **factors):
+    return Study(
+        "s",
+        grid(mechanism, **factors),
+        [MaximumLikelihood(model, methods)],
+        replicates=replicates,
+        seed=seed,
+    )
+
+
+def finding(*arguments, **factors):
+    found = agreement(study(*arguments, **factors))
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "mechanism", "factors"),
+    [
+        (normal.MODEL, normal.MECHANISM, NORMAL),
+        (normal.VARIANCE_MODEL, normal.VARIANCE_MECHANISM, NORMAL),
+        (exponential.MODEL, exponential.MECHANISM, {"n": 10, "rate": 2.0}),
+        (exponential.CENSORED_MODEL, exponential.CENSORED_MECHANISM,
+         {"n": 20, "rate": 1.0, "censor": 1.0}),
+        (gamma.MODEL, gamma.MECHANISM, {"n": 20, "shape": 0.5, "rate": 1e-4}),
+        (binomial.MODEL, binomial.MECHANISM, {"n": 20, "p": 0.1}),
+        (binomial.LOGIT_MODEL, binomial.LOGIT_MECHANISM, {"n": 20, "p": 0.5}),
+        (poisson.MODEL, poisson.MECHANISM, {"n": 1, "mean": 3.0}),
+    ],
+    ids=lambda v: getattr(v, "name", ""),
+)  # fmt: skip
+def test_right_mechanisms_agree(model, mechanism, factors):
+    """A false alarm has a chance below one in a thousand for each case (see FALSE_ALARM)."""
+    row = finding(model, mechanism, **factors)
+    assert row["finding"] == "agrees", row["sentence"]
+    assert row["draws"] == 300
+    assert 0.5 < row["ratio"] < 2
+
+
+WRONG = [
+    (exponential.MODEL, exponential.WRONG_GAMMA, {"n": 50, "shape": 0.5, "mean": 2.0}, 2.0),
+    (exponential.MODEL, exponential.WRONG_WEIBULL, {"n": 50, "shape": 2.0, "mean": 3.0},
+     4 / np.pi - 1),
+    (poisson.MODEL, poisson.WRONG_NEGATIVE_BINOMIAL, {"n": 50, "mean": 3.0, "dispersion": 0.5},
+     2.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "mechanism", "factors", "ratio"), WRONG, ids=lambda v: getattr(v, "name", "")
+)
+def test_wrong_mechanisms_are_as_intended_or_an_alarm(model, mechanism, factors, ratio):
+    """The ratio is the variance of one score over the information, known in closed form."""
+    assert mechanism.wrong
+    intended = finding(model, mechanism, **factors)
+    assert intended["finding"] == "as-intended"
+    # 15,000 scores: 5 MCSEs of the mean of their squares at most
+    assert_allclose(intended["ratio"], ratio, rtol=0.2)
+    silent = finding(model, replace(mechanism, wrong=False), **factors)
+    assert silent["finding"] == "wrong-likelihood"
+    assert silent["information_p"] < 1e-8
+    found = agreement(study(model, replace(mechanism, wrong=False), **factors))
+    assert "sandwich" in alarms(found)[0]
+
+
+def test_a_wrong_truth_is_an_alarm_even_where_the_mechanism_is_wrong_on_purpose():
+    """The mean of 300 samples of 50 is 3 % off; a truth 10 % off is found with near certainty."""
+    mechanism = replace(
+        exponential.WRONG_GAMMA, truth=lambda mean, **_: {"rate": 1.1 / mean}, wrong=True
+    )
+    row = finding(exponential.MODEL, mechanism, n=50, shape=0.5, mean=2.0)
+    assert row["finding"] == "wrong-truth"
+    assert row["score_p"] < 1e-7
+    assert "check draw, truth and loglik" in row["sentence"]
+
+
+def test_a_slip_in_the_likelihood_is_found():
+    """A scale for a rate: what the check is for."""
+    slipped = Model(
+        "slipped", {"rate": "positive"}, lambda data: np.ones(1),
+        lambda theta, data: -np.log(theta[0]) - data / theta[0],
+    )  # fmt: skip
+    row = finding(slipped, exponential.MECHANISM, methods=[OBSERVED_CENTRAL], n=20, rate=2.0)
+    assert row["finding"] == "wrong-truth"
+
+
+def test_without_formulas_differences_say_the_same():
+    """Differences have four digits or more, and p-values feel each."""
+    bare = replace(normal.MODEL, score=None, hessian=None)
+    exact = finding(normal.MODEL, normal.MECHANISM, replicates=60, **NORMAL)
+    found = finding(bare, normal.MECHANISM, replicates=60, methods=[OBSERVED_CENTRAL], **NORMAL)
+    for name in ("score_p", "information_p", "ratio"):
+        assert_allclose(found[name], exact[name], rtol=1e-2)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_units_change_nothing(factor):
+    """Rounding only: data and parameters times a power of ten."""
+    plain = finding(gamma.MODEL, gamma.MECHANISM, n=20, shape=2.0, rate=1.0)
+    other = finding(
+        gamma.MODEL,
+        Mechanism("gamma", lambda rng, n, shape, rate: rng.gamma(shape, size=n) / rate,
+                  gamma.MECHANISM.truth),
+        n=20, shape=2.0, rate=factor,
+    )  # fmt: skip
+    again = finding(
+        gamma.MODEL,
+        Mechanism("gamma", lambda rng, n, shape, rate: rng.gamma(shape, size=n) / rate,
+                  gamma.MECHANISM.truth),
+        n=20, shape=2.0, rate=factor * 10,
+    )  # fmt: skip
+    assert plain["finding"] == other["finding"] == again["finding"] == "agrees"
+
+
+def test_what_cannot_be_asked_is_said():
+    few = finding(normal.MODEL, normal.MECHANISM, replicates=49, **NORMAL)
+    assert (few["finding"], few["sentence"]) == ("not-asked", "Not asked: it takes 50 replicates.")
+    nuisance = replace(normal.MECHANISM, truth=lambda mu, **_: {"mu": mu})
+    row = finding(normal.MODEL, nuisance, **NORMAL)
+    assert row["sentence"] == "Not asked: the truth of sigma is not given."
+    assert np.isnan([row["score_p"], row["information_p"], row["ratio"]]).all()
+
+
+def test_draws_that_fail_are_left_out():
+    def draw(rng, n, mu, sigma):
+        data = rng.normal(mu, sigma, n)
+        if data[0] > mu + 2 * sigma:
+            raise ValueError("no data")
+        return data
+
+    row = finding(normal.MODEL, Mechanism("m", draw, normal.MECHANISM.truth), **NORMAL)
+    assert row["finding"] in ("agrees", "wrong-truth")
+
+
+def test_other_estimators_have_no_likelihood():
+    mean = FunctionEstimator("mean", ["mu"], lambda data: {"mu": (data.mean(), 1.0)})
+    nothing = agreement(Study("s", grid(normal.MECHANISM, **NORMAL), [
+        replace(mean, parameters=("mu", "sigma"))], seed=1))  # fmt: skip
+    assert nothing.empty
+    assert alarms(nothing) == []
+
+
+def test_the_edge_is_shared_by_all_cells(monkeypatch):
+    """Bonferroni: what is a mismatch alone is none among many cells."""
+    edges = []
+    monkeypatch.setattr(
+        "simstudy.agreement._row", lambda scenario, found, edge, draws: edges.append(edge) or {}
+    )
+    agreement(study(normal.MODEL, normal.MECHANISM, replicates=60, n=[10, 20, 30], mu=0.0,
+                    sigma=1.0))  # fmt: skip
+    assert_allclose(edges, [FALSE_ALARM / 6] * 3, rtol=1e-15)
+
+
+# --- the test of a mean ---------------------------------------------------------------------------
+
+
+def test_p_values_of_normal_vectors_are_uniform():
+    """Hotelling's distribution is exact for them: false alarm 1e-3 at this seed or another."""
+    rng = np.random.default_rng(1)
+    mixing = rng.normal(size=(3, 3))
+    values = [zero_mean(rng.normal(size=(12, 3)) @ mixing).p for _ in range(2000)]
+    assert kstest(values, "uniform").pvalue > 1e-3
+
+
+def test_one_component_is_the_t_test():
+    from scipy.stats import ttest_1samp
+
+    x = np.random.default_rng(2).normal(0.3, size=30)
+    # two formulas of the same number
+    assert_allclose(zero_mean(x[:, None]).p, ttest_1samp(x, 0).pvalue, rtol=1e-9)
+
+
+def test_constant_and_copied_components():
+    x = np.random.default_rng(3).normal(0.3, size=(30, 2))
+    p = zero_mean(x).p
+    copied = np.column_stack([x, x[:, 0] * 1e8, np.zeros(30), x.sum(axis=1)])
+    # the eigenvalues of the copies are zero but for rounding
+    assert_allclose(zero_mean(copied).p, p, rtol=1e-6)
+    assert zero_mean(np.ones((30, 1))).p == 0
+    assert zero_mean(np.zeros((30, 2))).p == 1
+    noise = 1e-16 * np.random.default_rng(4).normal(1, size=(30, 1))
+    assert zero_mean(noise, size=np.ones(1)).p == 1
+    assert np.isnan(zero_mean(x[:2]).p)
+
+
+# --- in a run -------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_it_and_the_report_says_it_first(tmp_path):
+    factors = {"n": 50, "shape": 0.5, "mean": 2.0}
+    wrong = study(exponential.MODEL, replace(exponential.WRONG_GAMMA, wrong=False), 60, **factors)
+    result = wrong.run(out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
+    found = result.agreement()
+    expected = agreement(wrong)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-15)
+    page = result.report().read_text(encoding="utf-8")
+    said = "The mechanism does not match the likelihood"
+    assert page.index(said) < page.index('<h2 id="figures">')
+    assert "Does the mechanism match the likelihood?" in page
+    assert said in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+
+
+def test_it_is_done_again_only_when_there_is_more_to_see(tmp_path):
+    made = study(exponential.MODEL, exponential.MECHANISM, 60, n=10, rate=1.0)
+    for replicates, draws in ((60, 60), (80, 80), (70, 80), (5000, 300)):
+        keep(replace(made, replicates=replicates), tmp_path)
+        assert pd.read_csv(tmp_path / "agreement.csv")["draws"][0] == draws
