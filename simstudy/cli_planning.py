@@ -76,8 +76,8 @@ def _pilot(measure: str, mcse: float, folder: Path, target: str) -> None:
         count = f"{row['needed']:,.0f}" if row["needed"] > 0 else "these do not say"
         print(
             f"  {row['scenario']}: {count} "
-            f"({row['method']}, {row['parameter']}: {row['value']:.4g}, MCSE {row['mcse']:.2g} from "
-            f"{row['n']:,})"
+            f"({row['method']}, {row['parameter']}: {row['value']:.4g}, MCSE {row['mcse']:.2g} "
+            f"from {row['n']:,})"
         )
     runs = result.manifest()["runs"]
     done = sum(run["replicates"] for run in runs)

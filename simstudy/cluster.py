@@ -34,7 +34,7 @@ class Dask:
 
     def __init__(self, executor: Executor, limit: float | None) -> None:
         """Look at the cluster."""
-        self.executor, self.limit = executor, limit
+        self.executor, self.limit, self.heard = executor, limit, 0
         self.client = executor._client  # type: ignore[attr-defined]
 
     @property
@@ -60,10 +60,9 @@ class Dask:
 
     def renew(self) -> dict[tuple[int, int], str]:
         """Return what workers said before they ended themselves."""
-        found = {}
-        for _, event in self.client.get_events(TOPIC):
-            found[tuple(event["label"])] = event["words"]
-        return found
+        events = self.client.get_events(TOPIC)
+        new, self.heard = events[self.heard :], len(events)
+        return {tuple(event["label"]): event["words"] for _, event in new}
 
     def close(self, busy: bool) -> None:
         """Leave the cluster to whom it belongs."""

@@ -17,8 +17,7 @@ Vector: TypeAlias = npt.ArrayLike
 
 Z = 1.959963984540054  # normal quantile of .975: Monte Carlo intervals are 95 % intervals
 
-# fourth powers of numbers below it stay below 2^1023; those of deviations from numbers above its
-# inverse, which are 2^-53 as large or zero, stay above 2^-1022
+# fourth powers of numbers up to it, and of 2^-53 of its inverse, are within a float's range
 _LARGE = 2.0**200
 
 # 0/0 where a measure is undefined, and squares of 1e300, give the nan and the inf that are meant
@@ -111,9 +110,9 @@ def share(hits: npt.ArrayLike, usable: npt.ArrayLike = True) -> Measure:
 def quantile(values: Vector, q: float) -> Measure:
     """Sample quantile, with an interval and an MCSE from order statistics.
 
-    The interval runs between the (interpolated) order statistics at q n -/+ 1.96 sqrt(n q (1 - q));
+    The interval runs between interpolated order statistics, q (n - 1) -/+ 1.96 sqrt(n q (1 - q));
     the MCSE is its length over 2 * 1.96 (McKean & Schrader 1984, Commun. Stat. B 13:751). Where n
-    is too small for them to exist, both are nan. No jackknife: it is inconsistent for quantiles.
+    is too small for them to exist, both are nan. The jackknife is inconsistent for quantiles.
 
     Parameters
     ----------
@@ -238,9 +237,9 @@ def rescaled(*columns: Vector) -> tuple[Array, ...]:
         size = np.fmax(size, np.fmax(-low, high))
     extreme = (size >= _LARGE) | ((size < 1 / _LARGE) & (size > 0))
     if not extreme.any():
-        return (np.ones(()), *arrays)
+        return np.ones(()), *arrays
     unit = np.ldexp(1.0, np.where(extreme, np.clip(np.frexp(size)[1], -1021, 1023), 0))
-    return (unit, *(array / unit[..., None] for array in arrays))
+    return unit, *(array / unit[..., None] for array in arrays)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

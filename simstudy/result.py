@@ -135,7 +135,7 @@ class Result:
                 *agreement.alarms(agreed),
                 *until.notes(self.folder),
                 *_selftested(self.folder),
-            ],  # fmt: skip
+            ],
         )
         return Published(path, found, bool((audit["status"] == "ok").any()))
 

@@ -177,6 +177,7 @@ def answers(
     """
     rest, suspects = deque(tasks), deque[Task]()
     deaths: Counter[Task] = Counter()
+    hung: dict[tuple[int, int], str] = {}  # what was noted and has not yet fallen
     flying: dict[Future[Any], Task] = {}
     try:
         while rest or suspects or flying:
@@ -204,7 +205,7 @@ def answers(
                 else:
                     raise error_
             if fallen:
-                yield from _again(fallen, alone, rest, suspects, deaths, pool)
+                yield from _again(fallen, alone, rest, suspects, deaths, hung, pool)
     finally:
         for future in flying:
             future.cancel()
@@ -226,11 +227,12 @@ def _again(
     rest: deque[Task],
     suspects: deque[Task],
     deaths: Counter[Task],
+    hung: dict[tuple[int, int], str],
     pool: Pool,
 ) -> Iterator[tuple[Task, SetAside]]:
     """Put what fell with a worker back into the queues; set aside what is known to be guilty."""
     noted = pool.renew()
-    hung = {where: words for where, words in noted.items() if words}
+    hung |= {where: words for where, words in noted.items() if words}
     count = sum(last - first for _, first, last in fallen)
     what = f"hung in replicate {', '.join(str(r) for _, r in hung)}" if hung else "died"
     print(f"a worker {what}; {count:,} replicates in flight are run again", file=sys.stderr)
@@ -242,8 +244,8 @@ def _again(
             rest.extendleft([(index, *ends) for ends in ((at + 1, last), (first, at))
                              if ends[0] < ends[1]])  # fmt: skip
             task = (index, at, at + 1)
-        if named and hung:
-            yield task, SetAside(Status.timeout, hung[index, named[0]])
+        if named and (index, named[0]) in hung:
+            yield task, SetAside(Status.timeout, hung.pop((index, named[0])))
         elif hung:
             rest.appendleft(task)
         elif not alone:

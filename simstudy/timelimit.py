@@ -188,7 +188,7 @@ def _leave(turn: _Turn, frame: FrameType) -> None:
     if turn.worker is not None:
         note = {"label": turn.label, "words": _words(turn.limit.seconds, lines)}
         turn.worker.loop.add_callback(turn.worker.log_event, TOPIC, note)
-        time.sleep(0.5)  # for the message to leave
+        time.sleep(1.0)  # for the message to leave
     elif turn.note >= 0:
         text = "\n".join(f'  File "{name}", line {line} in {place}' for name, line, place in lines)
         os.write(turn.note, text.encode())

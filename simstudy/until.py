@@ -117,13 +117,13 @@ def run_until(
         `asked` those of all.
     """
     chosen = list(range(len(study.scenarios)) if scenarios is None else scenarios)
-    following = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
+    going = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
     ended: dict[int, tuple[int, bool]] = {}
     outcome: Outcome | None = None
-    while following:
-        look = min(following.values())
+    while going:
+        look = min(going.values())
         size = aim.looks[look]
-        now = [index for index, at in following.items() if at == look]
+        now = [index for index, at in going.items() if at == look]
         outcome = _added(outcome, run(study, replicates=size, scenarios=now, **options))
         if outcome.interrupted:
             break
@@ -132,14 +132,12 @@ def run_until(
             then = _next(table, aim, look, study)
             if then is None or then >= len(aim.looks):
                 ended[index] = (size, then is None)
-                del following[index]
+                del going[index]
             else:
-                following[index] = then
+                going[index] = then
     assert outcome is not None
     _note(outcome.folder, aim, {study.scenarios[i].key: end for i, end in ended.items()})
-    asked = sum(size for size, _ in ended.values()) + sum(
-        aim.looks[at] for at in following.values()
-    )
+    asked = sum(size for size, _ in ended.values()) + sum(aim.looks[at] for at in going.values())
     done = sum(size for size, reached in ended.values() if reached)
     return replace(outcome, asked=asked, done=done)
 
@@ -217,11 +215,16 @@ def _next(table: pd.DataFrame, aim: Goal, look: int, study: Study) -> int | None
         found = verdicts(performance, level=study.level, rule=aim.rule)
         return look + 1 if (found["verdict"].astype(str) == "undecided").any() else None
     rows = performance[performance["measure"].astype(str) == aim.measure]
+    return following(rows, aim, look)
+
+
+def following(rows: pd.DataFrame, aim: Goal, look: int) -> int | None:
+    """Return the next look of a scenario whose rows of a measure are given; None when precise."""
     error = errors(rows)
     if not len(rows) or (error <= aim.mcse).all():
         return None
     # nothing is known where there is no error yet: one look on
-    needed = pilot(performance, aim.measure, aim.mcse)["needed"].max()
+    needed = pilot(rows, aim.measure, aim.mcse)["needed"].max()
     reach = aim.looks[look] if np.isnan(needed) else needed * aim.looks[look] / _used(rows)
     # four times as many at most: the error of a small pilot is itself uncertain
     reach = min(reach, 4 * aim.looks[look])

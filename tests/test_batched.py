@@ -92,7 +92,7 @@ def both(model, mechanism, factors, methods, count, **options):
     return loop.block(s, 0, 0, count)[name], batched.block(s, 0, 0, count)[name]
 
 
-def agree(one, other):
+def assert_agree(one, other):
     """Hold two blocks against each other."""
     assert_array_equal(one.status, other.status)
     assert_array_equal(one.audit["status"], other.audit["status"])
@@ -106,7 +106,7 @@ def agree(one, other):
 def test_every_model_answers_alike(name):
     """Estimates, standard errors and statuses, with data sets that have no maximum among them."""
     one, other = both(*MODELS[name], METHODS, 40)
-    agree(one, other)
+    assert_agree(one, other)
     assert (other.status == Status.ok).sum() > 40
 
 
@@ -114,7 +114,7 @@ def test_data_sets_without_maximum_are_in_the_battery():
     """Else equal statuses would prove nothing: of 12 draws with p = .2, 7 % have no success."""
     one, other = both(*MODELS["binomial-logit"], [OBSERVED], 60)
     assert (one.audit["status"] == Status.no_maximum).any()
-    agree(one, other)
+    assert_agree(one, other)
 
 
 def test_bootstrap_and_methods_of_other_libraries_answer_alike():
@@ -149,7 +149,7 @@ def test_lengths_that_differ_by_replicate_are_padded():
     mechanism = Mechanism("ragged", draw, lambda n: {"shape": 2.0, "rate": 1.0})
     s = study(gamma.MODEL, mechanism, {"n": 30}, METHODS)
     one, other = loop.block(s, 0, 0, 25)["gamma"], batched.block(s, 0, 0, 25)["gamma"]
-    agree(one, other)
+    assert_agree(one, other)
     alone = batched.block(s, 0, 9, 10)["gamma"]
     assert_array_equal(alone.se[0], other.se[9])
 
@@ -224,4 +224,4 @@ def test_many_parameters_begin_with_bfgs(monkeypatch):
     batched._program.cache_clear()
     one, other = both(*MODELS["poisson-regression"], [OBSERVED], 5)
     batched._program.cache_clear()
-    agree(one, other)
+    assert_agree(one, other)
