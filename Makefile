@@ -13,6 +13,7 @@ JOBS ?=
 ENGINE ?=
 OUT ?=
 ARGS ?=
+ROUNDS ?=
 
 # what decides an installation: the extras asked for, and pyproject.toml
 comma := ,
@@ -67,6 +68,10 @@ example: $(stamp)  ## Remake the published example, results/gamma
 .PHONY: bench
 bench: $(stamp)  ## Time the hand-written scripts of benchmarks/
 	@$(bin)/python benchmarks/scripts.py all $(if $(REPS),--replicates $(REPS)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+.PHONY: chaos
+chaos: $(stamp)  ## Kill and damage ROUNDS runs at random; every table must come out the same
+	@$(bin)/python benchmarks/chaos.py $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .PHONY: install
 install: $(stamp)  ## Only create .venv and install

@@ -455,7 +455,7 @@ def _newton(f: Callable[[Array], Array], start: Array) -> dict[str, Array]:
     def step(state: dict[str, Array]) -> dict[str, Array]:
         hessian, (value, gradient) = jax.jacfwd(gradient_of, has_aux=True)(state["candidate"])
         falls = value <= state["value"] - 1e-4 * state["drop"]
-        near = state["full"] & (state["edm"] < 1e-9)
+        near = state["drop"] < 1e-9
         taken = (value < jnp.inf) & (falls | near)
         softer = jnp.where(state["damping"] < 1e-4, 0.0, state["damping"] / 10)
         harder = jnp.maximum(10 * state["damping"], 1e-3)

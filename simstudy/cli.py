@@ -25,7 +25,18 @@ from simstudy.cli_planning import (
     describe_plan,
     describe_selftest,
     plan,
+    runner_until,
     selftest,
+)
+from simstudy.cli_sharing import (
+    COLLECT_EXAMPLE,
+    SLURM_EXAMPLE,
+    STATUS_EXAMPLE,
+    collect,
+    describe_slurm,
+    shard,
+    slurm,
+    status,
 )
 
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED, INTERRUPTED = 0, 2, 3, 4, 130
@@ -119,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
                      help="only this scenario, by number; may be given again")  # fmt: skip
     run.add_argument("--block", type=int, metavar="N",
                      help="replicates per stored block; changes no number")  # fmt: skip
+    run.add_argument("--shard", type=shard, metavar="I/N",
+                     help="run one share of N, beside others in the same folder")  # fmt: skip
     run.add_argument("--dask", metavar="ADDRESS",
                      help="run on a Dask cluster: tcp://scheduler:8786, or local")  # fmt: skip
     run.add_argument("--timeout", type=float, metavar="SECONDS",
@@ -154,6 +167,16 @@ def _parser() -> argparse.ArgumentParser:
     describe_selftest(
         add("selftest", selftest, "hold what simstudy reports against what is known exactly",
             SELFTEST_EXAMPLE))  # fmt: skip
+
+    array = add("slurm", lambda options: slurm(options.study, _folder(options), options.tasks),
+                "print the script of a SLURM array that runs a study", SLURM_EXAMPLE)  # fmt: skip
+    _study(array)
+    describe_slurm(array)
+    _study(add("status", lambda options: status(_folder(options)),
+               "say how far a study is and who works on it", STATUS_EXAMPLE))  # fmt: skip
+    _study(add("collect", lambda options: collect(_folder(options)),
+               "check what shares of a run have stored, and write the report",
+               COLLECT_EXAMPLE))  # fmt: skip
     return parser
 
 
@@ -174,7 +197,7 @@ def _run(options: argparse.Namespace) -> int:
         raise StudyError(f"--block is {options.block}; give at least 1")
     study, reference = load(options.study)
     again = _command(options)
-    runs: Any = run if options.until is None else _until(options)
+    runs: Any = run if options.until is None else runner_until(options)
     with _executor(options) as executor:
         outcome = runs(
             study,
@@ -189,6 +212,7 @@ def _run(options: argparse.Namespace) -> int:
             executor=executor,
             timeout=options.timeout,
             max_fail=options.max_fail,
+            shard=options.shard,
             quiet=options.quiet,
             command=again,
         )
@@ -199,6 +223,10 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
+    if options.shard is not None:
+        print(f"share {options.shard[0]} of {options.shard[1]} is done; when all are: simstudy "
+              f"collect {options.study}")  # fmt: skip
+        return DONE
     published = Result(outcome.folder).publish()
     if not options.quiet:
         from simstudy.report import terminal_table
@@ -235,20 +263,6 @@ def _executor(options: argparse.Namespace) -> Any:
     from simstudy.run import workers
 
     return connected(options.dask, workers(options.jobs))
-
-
-def _until(options: argparse.Namespace) -> Any:
-    """Return the runner that goes on until the goal is reached."""
-    from simstudy.study import StudyError
-    from simstudy.until import goal, run_until
-
-    if options.replicates is not None:
-        raise StudyError("both --until and --replicates are given; give --max-replicates instead")
-    try:
-        aim = goal(options.until, options.max_replicates)
-    except ValueError as error:
-        raise StudyError(f"--until: {error}") from error
-    return lambda study, replicates, **others: run_until(study, aim, **others)
 
 
 def _report(options: argparse.Namespace) -> int:

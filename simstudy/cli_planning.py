@@ -1,10 +1,11 @@
-"""The commands before and beside a study: `simstudy plan` and `simstudy selftest`."""
+"""Planning on the command line: `simstudy plan`, `simstudy selftest`, and `run --until`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 PLAN_EXAMPLE = """\
 simstudy plan --measure cover --mcse 0.005
@@ -39,6 +40,20 @@ def describe_selftest(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to keep the outcome: reports look beside their folder (default: %(default)s)",
     )
+
+
+def runner_until(options: argparse.Namespace) -> Any:
+    """Return the runner that goes on until the goal is reached."""
+    from simstudy.study import StudyError
+    from simstudy.until import goal, run_until
+
+    if options.replicates is not None:
+        raise StudyError("both --until and --replicates are given; give --max-replicates instead")
+    try:
+        aim = goal(options.until, options.max_replicates)
+    except ValueError as error:
+        raise StudyError(f"--until: {error}") from error
+    return lambda study, replicates, **others: run_until(study, aim, **others)
 
 
 def plan(options: argparse.Namespace, folder: Path | None) -> int:

@@ -138,11 +138,11 @@ def by_value(study: Study) -> bytes:
 
 def _own(study: Study) -> list[ModuleType]:
     """List the modules of a study's functions, and those whose files stand beside theirs."""
-    models = [getattr(estimator, "model", estimator) for estimator in study.estimators]
+    models: list[Any] = [getattr(e, "model", e) for e in study.estimators]
     handed = [
         getattr(value, field.name)
         for value in (*(scenario.mechanism for scenario in study.scenarios), *models)
-        for field in dataclasses.fields(value)
+        for field in (dataclasses.fields(value) if dataclasses.is_dataclass(value) else ())
     ]
     names = {getattr(value, "__module__", None) for value in handed if callable(value)}
     files = {

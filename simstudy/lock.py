@@ -50,6 +50,17 @@ def held(folder: Path, share: str = WHOLE) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def holders(folder: Path) -> list[str]:
+    """List who holds a folder or shares of it, in words."""
+    found = []
+    for lock in sorted(folder.glob(".lock-*")):
+        with contextlib.suppress(OSError, ValueError):
+            holder = json.loads(lock.read_text(encoding="utf-8"))
+            found.append(f"process {holder['pid']} on {holder['host']} since {holder['since']} "
+                         f"({_share(lock)})")  # fmt: skip
+    return found
+
+
 def _take(folder: Path, path: Path, share: str) -> None:
     """Make the lock's file, whole or not at all; then look whether somebody else has one."""
     mine = {

@@ -19,6 +19,7 @@ from simstudy.store import Store
 from simstudy.verdicts import explain, verdicts
 
 IN_FIGURES = 2000
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,13 @@ class Result:
                 few.append(table[table["replicate"] < IN_FIGURES])
                 audits.append(audit)
         whole = pd.concat(performance, ignore_index=True)
-        whole.to_csv(self.folder / "performance.csv", index=False)
+        defused(whole).to_csv(self.folder / "performance.csv", index=False)
         found = verdicts(whole, level=level, rule=until.rule_of(self.folder))
         audit = records.stack(audits)
         manifest["study"]["fewest"] = min(part["replicate"].nunique() for part in audits)
         compared = pd.concat(pairs, ignore_index=True) if pairs else None
         if compared is not None:
-            compared.to_csv(self.folder / "comparison.csv", index=False)
+            defused(compared).to_csv(self.folder / "comparison.csv", index=False)
         agreed = self.agreement()
         path = report.write(
             self.folder,
@@ -142,6 +143,24 @@ class Result:
     def _gather(self, rows: Callable[[Any], pd.DataFrame], most: int | None) -> pd.DataFrame:
         """Make rows of every scenario's blocks."""
         return rows(part for parts in Store(self.folder).read(most) for part in parts)
+
+
+def defused(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before words that a spreadsheet would run as a formula.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from simstudy.result import defused
+    >>> defused(pd.DataFrame({"method": ["=1+1", "opg"], "value": [-1.0, 2.0]})).method.tolist()
+    ["'=1+1", 'opg']
+    """
+
+    def mend(word: Any) -> Any:
+        return f"'{word}" if isinstance(word, str) and word.startswith(FORMULA) else word
+
+    words = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
+    return frame.assign(**{str(name): frame[name].map(mend) for name in words})
 
 
 def _selftested(folder: Path) -> list[str]:
@@ -216,7 +235,7 @@ class Rows:
         if importlib.util.find_spec("pyarrow") is None:
             first = self.parts == 1
             with self.path.with_suffix(".csv").open("w" if first else "a", newline="") as file:
-                frame.to_csv(file, index=False, header=first)
+                defused(frame).to_csv(file, index=False, header=first)
             return
         import pyarrow
         import pyarrow.parquet

@@ -23,7 +23,7 @@ from simstudy import agreement
 from simstudy.arrays import Array
 from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood, describe
-from simstudy.lock import held
+from simstudy.lock import WHOLE, held
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
@@ -94,6 +94,7 @@ def run(
     executor: Executor | None = None,
     timeout: float | None = None,
     max_fail: float | None = None,
+    shard: tuple[int, int] | None = None,
     quiet: bool = False,
     command: str = "",
 ) -> Outcome:
@@ -125,6 +126,9 @@ def run(
     max_fail : float, optional
         Stop when more than this share of the fits has failed, after 20 replicates. Without it a
         run stops only when its first 20 replicates all raise, hang or crash.
+    shard : (int, int), optional
+        Which share of every scenario, of how many, to run: (1, 4) is the first quarter. Shares may
+        run at the same time in one folder.
     quiet : bool
         No progress line.
     command : str
@@ -151,15 +155,18 @@ def run(
     engine, why = _engine(engine, study, store, timeout)
     # what may hang is not tried in this process
     pace = _first(study, chosen) if timeout is None else SECONDS_PER_TASK / BLOCK_WITH_LIMIT
-    with held(store.folder), signals():
+    share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
+    with held(store.folder, share), signals():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs}
-        store.open(study, reference, {**chose, "command": command})
+        store.open(study, reference, {**chose, "command": command}, shared=shard is not None)
         if timeout is None:
             agreement.keep(study, store.folder)
         for path in store.check():
             print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
         size = size or _size(engine, study, pace, jobs)
         tasks = [task for task in store.pending(study, study.replicates, size) if task[0] in chosen]
+        if shard is not None:
+            tasks = _share(tasks, study.replicates, *shard)
         origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
         call = functools.partial(work, origin, study.seed, study.replicates, engine)
         coming = _answers(call, tasks, jobs, executor, timeout, engine)
@@ -169,7 +176,11 @@ def run(
                 study, store, coming, progress, Failures(max_fail)
             )
         seconds = time.monotonic() - began
-        store.note_run({"started": started, "seconds": round(seconds, 3), "replicates": computed})
+        entry = {"started": started, "seconds": round(seconds, 3), "replicates": computed}
+        if shard is None:
+            store.note_run(entry)
+        else:
+            store.note_share(share, entry)
     left = sum(last - first for _, first, last in store.pending(study, study.replicates, 10**9))
     asked = study.replicates * len(study.scenarios)
     return Outcome(store.folder, asked - left, asked, computed, seconds, interrupted, fits)
@@ -373,6 +384,13 @@ def _size(engine: str, study: Study, pace: float, jobs: int) -> int:
     if engine == "loop":
         return int(np.clip(SECONDS_PER_TASK / pace, 1, LARGEST_BLOCK))
     return int(np.clip(study.replicates // (2 * jobs), FILLS_A_PROGRAM, 4 * FILLS_A_PROGRAM))
+
+
+def _share(tasks: Sequence[Task], replicates: int, part: int, parts: int) -> list[Task]:
+    """Cut from tasks what belongs to one share: the same slice of every scenario."""
+    low, high = (replicates * (part - 1)) // parts, (replicates * part) // parts
+    cut = [(index, max(first, low), min(last, high)) for index, first, last in tasks]
+    return [(index, first, last) for index, first, last in cut if first < last]
 
 
 def _with(study: Study, replicates: int | None, seed: int | None) -> Study:

@@ -130,8 +130,17 @@ class Store:
         """Look at a folder; nothing is created."""
         self.folder = Path(folder)
 
-    def open(self, study: Study, reference: Reference | None, run: Mapping[str, Any]) -> None:
+    def open(
+        self,
+        study: Study,
+        reference: Reference | None,
+        run: Mapping[str, Any],
+        *,
+        shared: bool = False,
+    ) -> None:
         """Take the folder for this study, or refuse one that holds another.
+
+        Where it is shared with others, a manifest that says what is asked stays as it is.
 
         Raises
         ------
@@ -149,6 +158,8 @@ class Store:
                     + "\n  ".join(lines)
                     + "\ngive another folder with --out, or move that one away"
                 )
+            if shared and asked["replicates"] <= stored["study"]["replicates"]:
+                return
             asked["replicates"] = max(asked["replicates"], stored["study"]["replicates"])
             runs = stored["runs"]
         else:
@@ -191,6 +202,28 @@ class Store:
             ) from None
         except ValueError as error:
             raise StudyError(f"{path} cannot be read: {error}; move the folder away") from error
+
+    def note_share(self, share: str, entry: Mapping[str, Any]) -> None:
+        """Keep one share's run in a file of its own until `gather_runs`."""
+        (self.folder / "shares").mkdir(exist_ok=True)
+        name = f"{share}.{entry['started'].replace(':', '')}.json"
+        self._write(self.folder / "shares" / name, _json(entry))
+
+    def gather_runs(self) -> None:
+        """Put the runs of shares into the manifest."""
+        for path in sorted((self.folder / "shares").glob("*.json")):
+            self.note_run(json.loads(path.read_text(encoding="utf-8")))
+            path.unlink()
+
+    def done(self) -> dict[str, int]:
+        """Count the stored replicates of those that the manifest asks for, by scenario."""
+        study = self.manifest()["study"]
+        stored: dict[str, set[int]] = {}
+        for piece in self.pieces():
+            numbers = range(piece.first, min(piece.last, study["replicates"]))
+            stored.setdefault(piece.scenario, set()).update(numbers)
+        keys = [scenario["key"] for scenario in study["scenarios"]]
+        return {key: len(stored.get(folder(key), ())) for key in keys}
 
     def note_run(self, entry: Mapping[str, Any]) -> None:
         """Add one run to the manifest: when it started, how long it took, how much it did."""

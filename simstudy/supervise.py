@@ -19,7 +19,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -197,13 +204,13 @@ def answers(
                     pool.renew()
                     continue
             for future in _done(flying, pool):
-                task, error_ = flying.pop(future), future.exception()
-                if error_ is None:
+                task, failure = flying.pop(future), _failure(future)
+                if failure is None:
                     yield task, future.result()
-                elif pool.died(error_):
+                elif pool.died(failure):
                     fallen.append(task)
                 else:
-                    raise error_
+                    raise failure
             if fallen:
                 yield from _again(fallen, alone, rest, suspects, deaths, hung, pool)
     finally:
@@ -215,10 +222,15 @@ def answers(
 def _done(flying: Iterable[Future[Any]], pool: Pool) -> set[Future[Any]]:
     """Wait for a future; for all of them where they fell together."""
     done = wait(flying, return_when=FIRST_COMPLETED).done
-    errors = [future.exception() for future in done]
-    if pool.together and any(error is not None and pool.died(error) for error in errors):
+    failures = [failure for future in done if (failure := _failure(future)) is not None]
+    if pool.together and any(pool.died(failure) for failure in failures):
         done = wait(flying).done
     return done
+
+
+def _failure(future: Future[Any]) -> BaseException | None:
+    """Return what a future failed with; a lost one is cancelled."""
+    return CancelledError() if future.cancelled() else future.exception()
 
 
 def _again(

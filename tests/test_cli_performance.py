@@ -58,7 +58,7 @@ def measured(*arguments):
     return pd.read_csv("p.csv")
 
 
-def alike(found, expected):
+def check_alike(found, expected):
     """Compare frames; CSV has every digit, so the tolerance is rounding in the last."""
     plain = expected.astype({"measure": str})
     assert_frame_equal(found, plain, rtol=1e-15, check_dtype=False)
@@ -67,7 +67,7 @@ def alike(found, expected):
 def test_the_command_is_the_function():
     found = measured(ESTIMATES, *NAMED, "--reference", "A", "--level", 0.9)
     frame = pd.read_csv(ESTIMATES)
-    alike(found, performance(frame, **PYTHON, reference="A", level=0.9))
+    check_alike(found, performance(frame, **PYTHON, reference="A", level=0.9))
 
 
 def test_morris_errors_are_those_of_rsimsum():
@@ -87,7 +87,7 @@ def test_morris_errors_are_those_of_rsimsum():
 def test_without_out_the_measures_go_to_standard_output(capsys):
     assert execute("performance", ESTIMATES, *NAMED) == 0
     found = pd.read_csv(io.StringIO(capsys.readouterr().out))
-    alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON))
+    check_alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "dta"])
@@ -103,7 +103,7 @@ def test_kinds_of_files(kind):
     else:
         frame.to_csv("table.csv", index=False)
     found = measured(f"table.{kind}", *NAMED, "--reference", "C")
-    alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON, reference="C"))
+    check_alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON, reference="C"))
 
 
 def test_a_wide_table_is_the_long_one():
@@ -116,7 +116,7 @@ def test_a_wide_table_is_the_long_one():
         "wide.csv", "--estimate", "estimate_{method}", "--se", "se_{method}", "--truth", "truth",
         "--wide", "A", "B", "C", "--by", "scenario", "--replicate", "replicate", "--reference", "B",
     )  # fmt: skip
-    alike(found, performance(long, **PYTHON, reference="B"))
+    check_alike(found, performance(long, **PYTHON, reference="B"))
 
 
 def test_the_order_of_rows_changes_nothing():
@@ -133,8 +133,8 @@ def test_truth_and_df_are_numbers_or_columns():
     found = measured(*named, "--truth", 2.0, "--df", 10)
     by_column = measured(*named, "--truth", "truth", "--df", "df")
     labels = {"estimate": "estimate", "se": "se", "method": "method"}
-    alike(found, performance(frame, **labels, truth=2.0, df=10))
-    alike(by_column, performance(frame, **labels, truth="truth", df="df"))
+    check_alike(found, performance(frame, **labels, truth=2.0, df=10))
+    check_alike(by_column, performance(frame, **labels, truth="truth", df="df"))
 
 
 def test_the_report_of_anybodys_table(capsys):

@@ -1,0 +1,378 @@
+"""Whatever happens on the way, every replicate has one status and all others their numbers.
+
+Each study below disturbs some of its replicates; the table of the rest is equal to the bit to that
+of a run without any disturbance, by local workers and by a Dask cluster of real processes.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from simstudy import Result, cli, load
+from simstudy.cluster import connected
+from simstudy.lock import held
+from simstudy.progress import Failing, Stopped
+from simstudy.run import run
+from simstudy.store import Store
+from simstudy.study import StudyError
+
+pytestmark = pytest.mark.timeout(240)
+
+FILE = '''"""A study in which some replicates misbehave, by the environment."""
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from simstudy import MaximumLikelihood, Mechanism, Model, Scenario, Study
+from simstudy.methods import OBSERVED, OPG
+from simstudy.models import exponential
+
+
+class TwoArguments(Exception):
+    def __init__(self, one, other):
+        super().__init__(one)
+
+
+class NoPickle(Exception):
+    def __init__(self):
+        super().__init__("here")
+        self.held = lambda: 1
+
+
+class NoText(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+class Own(BaseException):
+    pass
+
+
+def swallow():
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+
+
+def loop():
+    while True:
+        pass
+
+
+def recurse():
+    return recurse()
+
+
+def throw(error):
+    raise error
+
+
+def talk():
+    for i in range(2000):
+        print("talk", i)
+        warnings.warn("again", stacklevel=1)
+    os.write(1, b"")
+
+
+FAULTS = {
+    "SystemExit": lambda: sys.exit(3),
+    "GeneratorExit": lambda: throw(GeneratorExit()),
+    "own BaseException": lambda: throw(Own("mine")),
+    "two arguments": lambda: throw(TwoArguments(1, 2)),
+    "no pickle": lambda: throw(NoPickle()),
+    "no text": lambda: throw(NoText()),
+    "recursion": recurse,
+    "memory": lambda: np.empty(1 << 60),
+    "StopIteration": lambda: throw(StopIteration()),
+    "talk": talk,
+    "exit": lambda: os._exit(9),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segmentation": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "loop": loop,
+    "swallow": swallow,
+    "sleep": lambda: time.sleep(600),
+    "in C, lock released": lambda: ctypes.CDLL(None).sleep(600),
+    "in C, lock held": lambda: ctypes.PyDLL(None).sleep(600),
+}
+ASKED = json.loads(os.environ.get("FAULTS", "{}"))
+
+
+def disturb(place, replicate):
+    kind, where, once = ASKED.get(str(replicate), ("", "", ""))
+    if where != place or os.getpid() == int(os.environ["HOME_PID"]):
+        return
+    if once:
+        try:
+            Path(once, str(replicate)).touch(exist_ok=False)
+        except FileExistsError:
+            return
+    FAULTS[kind]()
+
+
+def draw(rng, n):
+    replicate = int(rng.bit_generator.state["state"]["counter"][2])
+    data = rng.exponential(size=n)
+    disturb("draw", replicate)
+    data[0] += replicate * 1e-9  # by which the log-likelihood knows
+    return {"x": data, "replicate": np.full(n, replicate)}
+
+
+def loglik(theta, data):
+    disturb("loglik", int(data["replicate"][0]))
+    return np.log(theta[0]) - theta[0] * data["x"]
+
+
+MODEL = Model("mine", {"rate": "positive"}, lambda data: np.ones(1), loglik,
+              score=lambda theta, data: (1 / theta[0] - data["x"])[:, None],
+              hessian=lambda theta, data: -np.array([[len(data["x"]) / theta[0] ** 2]]))
+STUDY = Study("faulty", [Scenario(Mechanism("m", draw, lambda n: {"rate": 1.0}), {"n": 6})],
+              [MaximumLikelihood(MODEL, [OBSERVED, OPG])], replicates=24, seed=5)
+'''
+LABELS = ["scenario", "replicate", "estimator", "method", "parameter"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Write the study and run it undisturbed."""
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "faulty.py").write_text(FILE)
+    os.environ["HOME_PID"] = str(os.getpid())
+    os.environ.pop("FAULTS", None)
+    study, reference = load(folder / "faulty.py")
+    run(study, reference=reference, out=folder / "undisturbed", jobs=1, quiet=True)
+    return folder
+
+
+def rows(folder):
+    return Result(folder).table().astype({name: str for name in LABELS if name != "replicate"})
+
+
+def disturbed(home, folder, monkeypatch, faults, on="loky", **options):
+    """Run with faults by replicate: (kind, where, once); return statuses and messages of those."""
+    import json
+
+    monkeypatch.setenv("FAULTS", json.dumps(faults))
+    study, reference = load(home / "faulty.py")
+    with connected("local", 2) if on == "dask" else nullcontext() as executor:
+        outcome = run(study, reference=reference, out=folder, jobs=2, size=4, quiet=True,
+                      executor=executor, **options)  # fmt: skip
+    assert (outcome.done, outcome.asked) == (24, 24)
+    whole, found = rows(home / "undisturbed"), rows(folder)
+    lasting = [int(replicate) for replicate, fault in faults.items() if not fault[2]]
+    pd.testing.assert_frame_equal(
+        found[~found["replicate"].isin(lasting)].sort_values(LABELS).reset_index(drop=True),
+        whole[~whole["replicate"].isin(lasting)].sort_values(LABELS).reset_index(drop=True),
+        check_exact=True, check_categorical=False,
+    )  # fmt: skip
+    assert len(found) == len(whole)
+    audit = Result(folder).audit().set_index("replicate")
+    return {str(i): (str(audit["status"][i]), audit["message"][i]) for i in lasting}
+
+
+RAISED = ["SystemExit", "GeneratorExit", "own BaseException", "two arguments", "no pickle",
+          "no text", "recursion", "memory", "StopIteration"]  # fmt: skip
+ON = pytest.mark.parametrize("on", ["loky", "dask"])
+
+
+@ON
+def test_whatever_user_code_raises_is_a_status(home, tmp_path, monkeypatch, on):
+    faults = {str(2 + i): (kind, "draw", "") for i, kind in enumerate(RAISED)}
+    faults |= {str(12 + i): (kind, "loglik", "") for i, kind in enumerate(RAISED)}
+    found = disturbed(home, tmp_path / "r", monkeypatch, faults, on)
+    for replicate, (kind, where, _) in faults.items():
+        status, message = found[replicate]
+        assert status == {"draw": "data_error", "loglik": "fit_error"}[where], kind
+        word = {"own BaseException": "Own", "two arguments": "TwoArguments",
+                "no pickle": "NoPickle", "no text": "NoText", "recursion": "RecursionError",
+                "memory": "Error"}  # fmt: skip
+        assert word.get(kind, kind) in message
+        assert re.search(r"\(\S+, line \d+\)$", message), message
+
+
+@ON
+def test_a_worker_that_dies_once_leaves_no_trace(home, tmp_path, monkeypatch, capfd, on):
+    kinds = {"1": "exit", "9": "kill", "17": "segmentation", "22": "talk"}
+    faults = {i: (kind, "draw", str(tmp_path)) for i, kind in kinds.items()}
+    assert disturbed(home, tmp_path / "r", monkeypatch, faults, on) == {}
+    assert "a worker died" in capfd.readouterr().err
+    assert all((tmp_path / i).exists() for i in kinds)
+
+
+@ON
+def test_a_replicate_that_always_kills_its_worker_is_set_aside(home, tmp_path, monkeypatch, on):
+    faults = {"5": ("exit", "draw", ""), "14": ("abort", "loglik", "")}
+    found = disturbed(home, tmp_path / "r", monkeypatch, faults, on)
+    for status, message in found.values():
+        assert status == "crashed"
+        assert "died 2 times while it ran this alone" in message
+
+
+@ON
+def test_a_replicate_that_hangs_ends_with_the_place(home, tmp_path, monkeypatch, on):
+    kinds = ["loop", "swallow", "sleep", "in C, lock released"]
+    kinds += ["in C, lock held"] if on == "loky" else []
+    faults = {str(3 + 4 * i): (kind, "draw", "") for i, kind in enumerate(kinds)}
+    found = disturbed(home, tmp_path / "r", monkeypatch, faults, on, timeout=2.0)
+    for replicate, (status, message) in found.items():
+        assert status == "timeout", faults[replicate]
+        assert re.match(r"no answer within 2 s \(\S+, line \d+ of faulty\.py", message), message
+
+
+# --- the parent ----------------------------------------------------------------------------------
+
+
+def start(home, folder, *options, faults="{}"):
+    """Start the command in a process of its own."""
+    command = [sys.executable, "-m", "simstudy", "run", str(home / "faulty.py"), "--out",
+               str(folder), "--quiet", "--replicates", "400", "--block", "2", *options]  # fmt: skip
+    package = Path(cli.__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(package), "HOME_PID": "0", "FAULTS": faults}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_blocks(folder, process, count):
+    late = time.monotonic() + 60
+    while len(Store(folder).pieces()) < count and time.monotonic() < late:
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+def test_a_second_run_in_one_folder_is_refused_and_a_dead_one_taken_over(home, tmp_path):
+    folder = tmp_path / "r"
+    process = start(home, folder, "--jobs", "1", faults='{"300": ["sleep", "draw", ""]}')
+    try:
+        wait_for_blocks(folder, process, 1)
+        study, reference = load(home / "faulty.py")
+        says = rf"in use by another run, process {process.pid} on \S+ since \d{{4}}-.*--out"
+        with pytest.raises(StudyError, match=says):
+            run(study, reference=reference, out=folder, jobs=1, quiet=True)
+    finally:
+        process.kill()
+        process.communicate()
+    outcome = run(study, reference=reference, out=folder, jobs=1, quiet=True, replicates=24)
+    assert outcome.done == 24
+    found = rows(folder)
+    pd.testing.assert_frame_equal(
+        found[found["replicate"] < 24].reset_index(drop=True), rows(home / "undisturbed"),
+        check_exact=True, check_categorical=False,
+    )  # fmt: skip
+    assert not list(folder.rglob("*.part"))
+    assert not list(folder.glob(".lock*"))
+
+
+def test_sigterm_is_ctrl_c(home, tmp_path):
+    folder = tmp_path / "r"
+    process = start(home, folder, "--jobs", "1", faults='{"300": ["sleep", "draw", ""]}')
+    wait_for_blocks(folder, process, 3)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert "to go on: simstudy run" in said
+    assert not list(folder.glob(".lock*"))
+
+
+def test_no_worker_busy_in_c_outlives_its_parent(home, tmp_path):
+    folder = tmp_path / "r"
+    faults = '{"30": ["in C, lock held", "draw", ""], "60": ["in C, lock held", "draw", ""]}'
+    process = start(home, folder, "--jobs", "2", faults=faults)
+    wait_for_blocks(folder, process, 20)
+    time.sleep(1)
+    children = [int(pid) for path in Path(f"/proc/{process.pid}/task").glob("*/children")
+                for pid in path.read_text().split()]  # fmt: skip
+    assert children
+    process.kill()
+    process.communicate()
+    late = time.monotonic() + 2
+    while any(alive(pid) for pid in children) and time.monotonic() < late:
+        time.sleep(0.05)
+    assert [pid for pid in children if alive(pid)] == []
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(home, tmp_path, monkeypatch):
+    study, reference = load(home / "faulty.py")
+    options = {"reference": reference, "out": tmp_path / "r", "jobs": 1, "quiet": True, "size": 4}
+    save, count = Store._write, iter(range(1000))
+
+    def full(self, path, content):
+        if "blocks" in path.parts and next(count) >= 3:
+            raise OSError(28, "No space left on device")
+        return save(self, path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "_write", full)
+        with pytest.raises(Stopped, match="No space left on device; what is stored stays"):
+            run(study, **options)
+    assert run(study, **options).computed == 12
+    pd.testing.assert_frame_equal(
+        rows(tmp_path / "r"), rows(home / "undisturbed"), check_exact=True, check_categorical=False
+    )
+
+
+def test_a_lock_is_held_by_one(tmp_path):
+    with held(tmp_path), pytest.raises(StudyError, match="in use"), held(tmp_path):
+        pass
+    with held(tmp_path, "1-of-2"), held(tmp_path, "2-of-2"):
+        for share in ("whole", "1-of-2"):
+            with pytest.raises(StudyError, match="in use"), held(tmp_path, share):
+                pass
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- stopping early ------------------------------------------------------------------------------
+
+
+def test_a_study_in_which_everything_fails_stops_early_and_counts_why(home, tmp_path, monkeypatch):
+    faults = {str(i): ("two arguments" if i % 2 else "SystemExit", "draw", "") for i in range(24)}
+    with pytest.raises(Failing, match=r"all of the first 20 replicates failed:\n  10 times .*"):
+        disturbed(home, tmp_path / "r", monkeypatch, faults, timeout=60.0)
+    assert sum(piece.last - piece.first for piece in Store(tmp_path / "r").pieces()) >= 20
+
+
+def test_too_large_a_share_of_failures_stops_the_run(home, tmp_path, monkeypatch):
+    faults = {str(i): ("no text", "draw", "") for i in range(4, 24, 2)}
+    with pytest.raises(Failing, match=r"of \d+ fits failed, more than the share of 0\.3"):
+        disturbed(home, tmp_path / "r", monkeypatch, faults, max_fail=0.3)
+
+
+def test_threads_may_be_the_executor_and_no_signal_is_taken_there(home, tmp_path):
+    outcomes = []
+    study, reference = load(home / "faulty.py")
+
+    def aside():
+        outcomes.append(run(study, reference=reference, out=tmp_path / "r", jobs=1, quiet=True))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=aside)
+    thread.start()
+    thread.join()
+    assert outcomes[0].done == 24
+    assert signal.getsignal(signal.SIGTERM) is before
