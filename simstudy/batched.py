@@ -218,28 +218,33 @@ def _groups(
             continue
         try:
             start = np.asarray(model.start(data), dtype=float)
-            if start.shape == (len(model.names),) and inside(start, model.supports).all():
-                key = (_bucket(observations(data)), _kind(data))
-                by_length.setdefault(key, []).append((b, start, data))
+            key = (_bucket(observations(data)), start.shape, _kind(data))
         except STOPS:
-            raise
-        except BaseException as error:
-            if draws.strict:
-                raise
             # The loop engine meets the same exception and records it.
-            del error
-    return [
-        (np.array([b for b, _, _ in members]), _stack(model.supports, length, members))
-        for (length, _), members in by_length.items()
-    ]
+            continue
+        by_length.setdefault(key, []).append((b, start, data))
+    groups = []
+    for (length, shape, _), members in by_length.items():
+        if shape == (len(model.names),):
+            usable = inside(np.stack([start for _, start, _ in members]), model.supports).all(
+                axis=1
+            )
+            kept = [member for member, good in zip(members, usable, strict=True) if good]
+            if kept:
+                rows = np.array([b for b, _, _ in kept])
+                groups.append((rows, _stack(model.supports, length, kept)))
+    return groups
 
 
 def _kind(data: Data) -> tuple[Any, ...]:
     """Tell data sets apart that cannot be stacked: by names, types and further axes."""
+    if isinstance(data, np.ndarray):
+        return data.dtype.char, data.shape[1:]
     parts = data if isinstance(data, Mapping) else {"": data}
     return tuple((k, np.asarray(v).dtype.str, np.shape(v)[1:]) for k, v in parts.items())
 
 
+@functools.lru_cache(maxsize=4096)
 def _bucket(n: int) -> int:
     """Round a length up to 64, 256, or a power of two from there on."""
     return next((size for size in (64, 256) if n <= size), 1 << (n - 1).bit_length())
