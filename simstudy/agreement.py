@@ -37,6 +37,12 @@ cells 8 in 10,000 had p < 1e-6 with five normal observations (3 with ten, 2 with
 shape 0.5): the true chance stays below one in a thousand for each cell.
 """
 
+MATERIAL = 1.1
+"""Factor between the two informations up to which nothing is said: 5 % of a standard error.
+
+Difference derivatives, whose error has one sign, would else be found out by many data sets.
+"""
+
 FILE = "agreement.csv"
 
 EMPTY = pd.DataFrame(
@@ -130,7 +136,8 @@ def agreement(study: Study, *, draws: int = DRAWS) -> pd.DataFrame:
         product over negative Hessian, in the direction in which they differ most), finding and
         sentence. The finding is `agrees`, `wrong-truth`, `wrong-likelihood`, `as-intended` (the
         likelihood is wrong and the mechanism says so) or `not-asked`. A p-value counts as a
-        mismatch below `FALSE_ALARM` over the number of p-values.
+        mismatch below `FALSE_ALARM` over the number of p-values, that of the information only where
+        the ratio is beyond `MATERIAL`.
 
     Examples
     --------
@@ -260,7 +267,7 @@ def _row(scenario: Scenario, found: _Found | str, edge: float, draws: int) -> di
     finding = "agrees"
     if score.p < edge:
         finding = "wrong-truth"
-    elif information.p < edge:
+    elif information.p < edge and not 1 / MATERIAL <= ratio <= MATERIAL:
         finding = "as-intended" if scenario.mechanism.wrong else "wrong-likelihood"
     return row | {
         "score_p": score.p,

@@ -8,6 +8,7 @@ import functools
 import importlib
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 from simstudy.study import Study, StudyError
 from simstudy.supervise import IN_FLIGHT
 from simstudy.timelimit import TOPIC, Limit
+
+WITHOUT_WORKERS = 120.0
 
 
 class Dask:
@@ -35,6 +38,7 @@ class Dask:
     def __init__(self, executor: Executor, limit: float | None) -> None:
         """Look at the cluster."""
         self.executor, self.limit, self.heard = executor, limit, 0
+        self.seen = time.monotonic()
         self.client = executor._client  # type: ignore[attr-defined]
 
     @property
@@ -53,9 +57,7 @@ class Dask:
         from distributed import KilledWorker
 
         if isinstance(error, CancelledError) and self.client.status != "running":
-            raise ConnectionError(
-                f"the Dask scheduler {self.client.scheduler_info()['address']} is gone"
-            )
+            raise ConnectionError(None, "the Dask scheduler is gone")
         return isinstance(error, KilledWorker | CancelledError)
 
     def renew(self) -> dict[tuple[int, int], str]:
@@ -63,6 +65,13 @@ class Dask:
         events = self.client.get_events(TOPIC)
         new, self.heard = events[self.heard :], len(events)
         return {tuple(event["label"]): event["words"] for _, event in new}
+
+    def check(self) -> None:
+        """Raise where there has been no worker for two minutes."""
+        if self.client.nthreads():
+            self.seen = time.monotonic()
+        elif time.monotonic() - self.seen > WITHOUT_WORKERS:
+            raise ConnectionError(None, "the Dask cluster has no workers any more")
 
     def close(self, busy: bool) -> None:
         """Leave the cluster to whom it belongs."""
@@ -102,7 +111,7 @@ def connected(address: str, jobs: int) -> Iterator[Executor]:
         try:
             if address == "local":
                 cluster = distributed.LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None,
+                    n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=":0",
                     silence_logs=50,
                 )  # fmt: skip
                 client = distributed.Client(stack.enter_context(cluster))

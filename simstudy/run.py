@@ -209,6 +209,11 @@ def _journal(
             failures.add(blocks)
     except KeyboardInterrupt:
         return computed, fits, True
+    except ConnectionError as error:
+        raise Stopped(
+            f"{error.strerror or error}; what is stored stays, and the same command goes on from "
+            "there"
+        ) from error
     except OSError as error:
         raise Stopped(
             f"cannot write to {store.folder}: {error.strerror}; what is stored stays: make room, "

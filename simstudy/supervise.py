@@ -65,6 +65,9 @@ class Pool(Protocol):
     def renew(self) -> dict[tuple[int, int], str]:
         """Replace what died; return the notes that the dead left (see `timelimit.notes`)."""
 
+    def check(self) -> None:
+        """Raise an OSError where nothing will ever answer."""
+
     def close(self, busy: bool) -> None:
         """End the workers, or what they are busy with."""
 
@@ -117,6 +120,9 @@ class Local:
         self._end(kill=True)
         return notes(self.notes)
 
+    def check(self) -> None:
+        """Do nothing: loky tells."""
+
     def close(self, busy: bool) -> None:
         """End the workers, at once where they are busy."""
         self._end(kill=busy)
@@ -150,6 +156,9 @@ class Given:
     def renew(self) -> dict[tuple[int, int], str]:
         """Do nothing: nothing died."""
         return {}
+
+    def check(self) -> None:
+        """Do nothing: the executor tells."""
 
     def close(self, busy: bool) -> None:
         """Leave the executor to whom it belongs."""
@@ -221,7 +230,10 @@ def answers(
 
 def _done(flying: Iterable[Future[Any]], pool: Pool) -> set[Future[Any]]:
     """Wait for a future; for all of them where they fell together."""
-    done = wait(flying, return_when=FIRST_COMPLETED).done
+    done: set[Future[Any]] = set()
+    while not done:
+        done = wait(flying, timeout=5, return_when=FIRST_COMPLETED).done
+        pool.check()
     failures = [failure for future in done if (failure := _failure(future)) is not None]
     if pool.together and any(pool.died(failure) for failure in failures):
         done = wait(flying).done

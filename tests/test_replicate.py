@@ -106,6 +106,16 @@ def test_seed_scenario_and_replicate_each_change_the_data():
     assert len(np.unique(base)) == base.size
 
 
+def test_scenarios_that_differ_in_name_only_have_their_own_data():
+    def drawing(name):
+        return Mechanism(name, lambda rng: rng.exponential(size=10), lambda: {"rate": 1})
+
+    scenarios = [Scenario(drawing(name), {}) for name in ("one", "two")]
+    study = Study("names", scenarios, [MaximumLikelihood(exponential.MODEL, [OBSERVED])], seed=3)
+    one, two = (block(study, index, 0, 5)["exponential"].estimate for index in (0, 1))
+    assert not np.intersect1d(one, two).size
+
+
 def test_estimators_cannot_change_each_others_data():
     """A start that sorts its data in place leaves them as drawn for the next estimator."""
 
