@@ -130,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
                      help="only this scenario, by number; may be given again")  # fmt: skip
     run.add_argument("--block", type=int, metavar="N",
                      help="replicates per stored block; changes no number")  # fmt: skip
+    run.add_argument("--fresh", action="store_true",
+                     help="begin anew; what the folder holds is moved aside")  # fmt: skip
     run.add_argument("--shard", type=shard, metavar="I/N",
                      help="run one share of N, beside others in the same folder")  # fmt: skip
     run.add_argument("--dask", metavar="ADDRESS",
@@ -213,6 +215,7 @@ def _run(options: argparse.Namespace) -> int:
             timeout=options.timeout,
             max_fail=options.max_fail,
             shard=options.shard,
+            fresh=options.fresh,
             quiet=options.quiet,
             command=again,
         )

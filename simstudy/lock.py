@@ -50,6 +50,20 @@ def held(folder: Path, share: str = WHOLE) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def set_aside(folder: Path) -> Path:
+    """Move a results folder that nobody uses out of the way; return its new place.
+
+    Raises
+    ------
+    StudyError
+        When a run holds it.
+    """
+    with held(folder):
+        pass
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    return folder.rename(folder.with_name(f"{folder.name}.before-{now}"))
+
+
 def holders(folder: Path) -> list[str]:
     """List who holds a folder or shares of it, in words."""
     found = []

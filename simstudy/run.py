@@ -23,7 +23,7 @@ from simstudy import agreement
 from simstudy.arrays import Array
 from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood, describe
-from simstudy.lock import WHOLE, held
+from simstudy.lock import WHOLE, held, set_aside
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
@@ -95,6 +95,7 @@ def run(
     timeout: float | None = None,
     max_fail: float | None = None,
     shard: tuple[int, int] | None = None,
+    fresh: bool = False,
     quiet: bool = False,
     command: str = "",
 ) -> Outcome:
@@ -129,6 +130,8 @@ def run(
     shard : (int, int), optional
         Which share of every scenario, of how many, to run: (1, 4) is the first quarter. Shares may
         run at the same time in one folder.
+    fresh : bool
+        Begin anew; a folder that holds results is moved aside, never deleted.
     quiet : bool
         No progress line.
     command : str
@@ -152,6 +155,8 @@ def run(
     chosen = _chosen(study, scenarios)
     study.check()
     store = Store(Path(out) if out is not None else Path("results") / study.name)
+    if fresh and store.begun():
+        print(f"results moved aside: {set_aside(store.folder)}", file=sys.stderr)
     engine, why = _engine(engine, study, store, timeout)
     # what may hang is not tried in this process
     pace = _first(study, chosen) if timeout is None else SECONDS_PER_TASK / BLOCK_WITH_LIMIT

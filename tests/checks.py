@@ -311,8 +311,7 @@ def check_estimator_answers_only_what_is_asked(estimator: Estimator, data: Seque
     assert part.status[1, 0] == Status.not_asked
     assert_array_equal(part.estimate, block.estimate)
     assert_array_equal(part.se[asked], block.se[asked])
-    if isinstance(estimator, MaximumLikelihood):
-        assert np.isnan(part.se[1, 0]).all()
+    assert np.isnan(part.se[1, 0]).all()
 
 
 def check_estimator_widens_with_the_level(estimator: Estimator, data: Sequence) -> None:

@@ -211,7 +211,8 @@ def test_whatever_user_code_raises_is_a_status(home, tmp_path, monkeypatch, on):
 
 @ON
 def test_a_worker_that_dies_once_leaves_no_trace(home, tmp_path, monkeypatch, capfd, on):
-    kinds = {"1": "exit", "9": "kill", "17": "segmentation", "22": "talk"}
+    kinds = {"1": "exit", "9": "kill", "22": "talk"}
+    kinds |= {"17": "segmentation"} if on == "loky" else {}
     faults = {i: (kind, "draw", str(tmp_path)) for i, kind in kinds.items()}
     assert disturbed(home, tmp_path / "r", monkeypatch, faults, on) == {}
     assert "a worker died" in capfd.readouterr().err
@@ -220,7 +221,9 @@ def test_a_worker_that_dies_once_leaves_no_trace(home, tmp_path, monkeypatch, ca
 
 @ON
 def test_a_replicate_that_always_kills_its_worker_is_set_aside(home, tmp_path, monkeypatch, on):
-    faults = {"5": ("exit", "draw", ""), "14": ("abort", "loglik", "")}
+    faults = {"5": ("exit", "draw", "")}
+    if on == "loky":  # a cluster takes its time to replace a worker, and there are ten to replace
+        faults["14"] = ("abort", "loglik", "")
     found = disturbed(home, tmp_path / "r", monkeypatch, faults, on)
     for status, message in found.values():
         assert status == "crashed"
@@ -229,8 +232,8 @@ def test_a_replicate_that_always_kills_its_worker_is_set_aside(home, tmp_path, m
 
 @ON
 def test_a_replicate_that_hangs_ends_with_the_place(home, tmp_path, monkeypatch, on):
-    kinds = ["loop", "swallow", "sleep", "in C, lock released"]
-    kinds += ["in C, lock held"] if on == "loky" else []
+    kinds = ["loop", "swallow", "in C, lock released"]
+    kinds += ["sleep", "in C, lock held"] if on == "loky" else []
     faults = {str(3 + 4 * i): (kind, "draw", "") for i, kind in enumerate(kinds)}
     found = disturbed(home, tmp_path / "r", monkeypatch, faults, on, timeout=2.0)
     for replicate, (status, message) in found.items():
@@ -295,7 +298,8 @@ def test_sigterm_is_ctrl_c(home, tmp_path):
 
 def test_no_worker_busy_in_c_outlives_its_parent(home, tmp_path):
     folder = tmp_path / "r"
-    faults = '{"30": ["in C, lock held", "draw", ""], "60": ["in C, lock held", "draw", ""]}'
+    # not among the first 31, which the parent draws to see that they differ
+    faults = '{"40": ["in C, lock held", "draw", ""], "60": ["in C, lock held", "draw", ""]}'
     process = start(home, folder, "--jobs", "2", faults=faults)
     wait_for_blocks(folder, process, 20)
     time.sleep(1)
@@ -345,6 +349,33 @@ def test_a_lock_is_held_by_one(tmp_path):
             with pytest.raises(StudyError, match="in use"), held(tmp_path, share):
                 pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fresh_moves_the_old_results_aside(home, tmp_path):
+    study, reference = load(home / "faulty.py")
+    options = {"reference": reference, "out": tmp_path / "r", "jobs": 1, "quiet": True}
+    run(study, **options, seed=9)
+    old = rows(tmp_path / "r")
+    assert run(study, **options, fresh=True).computed == 24
+    (aside,) = tmp_path.glob("r.before-*")
+    pd.testing.assert_frame_equal(rows(aside), old, check_exact=True)
+    pd.testing.assert_frame_equal(
+        rows(tmp_path / "r"), rows(home / "undisturbed"), check_exact=True, check_categorical=False
+    )
+
+
+def test_shares_together_are_the_whole(home, tmp_path, capsys):
+    study, reference = load(home / "faulty.py")
+    options = {"reference": reference, "out": tmp_path / "r", "jobs": 1, "quiet": True}
+    for part in (3, 1, 2):
+        assert run(study, **options, shard=(part, 3)).computed == 8
+    assert cli.main(["status", str(home / "faulty.py"), "--out", str(tmp_path / "r")]) == 0
+    assert "24 of 24 replicates  m n=6" in capsys.readouterr().out
+    assert cli.main(["collect", str(home / "faulty.py"), "--out", str(tmp_path / "r")]) == 0
+    assert len(Result(tmp_path / "r").manifest()["runs"]) == 3
+    pd.testing.assert_frame_equal(
+        rows(tmp_path / "r"), rows(home / "undisturbed"), check_exact=True, check_categorical=False
+    )
 
 
 # --- stopping early ------------------------------------------------------------------------------

@@ -462,7 +462,10 @@ def test_plain_run_is_what_scipy_gives():
 
 def test_plain_run_over_the_working_scale():
     """Its inverse is that of the working scale: standard errors of the logarithms."""
-    found = plain(objective(gamma.MODEL, GAMMA.data[0]), working=True)
+    target = objective(gamma.MODEL, GAMMA.data[0])
+    assert_array_equal(plain(target, working=True, most=0).theta, np.ones(2))
+    assert plain(target, working=True, exact=True).edm < FINE
+    found = plain(target, working=True)
     expected = case_fitted("gamma", 0).fit
     assert found.edm < FINE
     exact = np.linalg.inv(expected.hessian) / expected.theta / expected.theta[:, None]

@@ -86,10 +86,14 @@ def test_performance_is_that_of_the_table(result):
         assert_array_equal(merged[name], merged[f"{name}_of_table"], err_msg=name)
 
 
-def test_performance_of_the_level_of_the_study(tmp_path):
+def test_performance_of_the_level_of_the_study(tmp_path, monkeypatch):
     """The Winkler score charges 2 / (1 - level) for a miss, so that it tells the level."""
-    performance = executed(rates(level=0.5), tmp_path / "r").performance()
-    table = Result(tmp_path / "r").table()
+    result = executed(rates(level=0.5), tmp_path / "r")
+    performance, table = result.performance(), result.table()
+    monkeypatch.setattr("simstudy.report.write", lambda folder, *frames, **more: folder)
+    result.report()
+    written = pd.read_csv(tmp_path / "r" / "performance.csv")
+    assert_array_equal(written["value"], performance["value"])
     rows = table[(table["method"] == "observed") & (table["n"] == 10)]
     width = rows["upper"] - rows["lower"]
     miss = np.maximum(rows["lower"] - 1, 0) + np.maximum(1 - rows["upper"], 0)

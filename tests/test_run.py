@@ -34,7 +34,9 @@ from simstudy.methods import (
     OPG,
     SANDWICH,
     Bootstrap,
+    ExactHessian,
     Refits,
+    Wald,
 )
 from simstudy.models import exponential, gamma
 from simstudy.run import run
@@ -117,7 +119,7 @@ def assert_same(folder, expected):
 
 
 def execute(study, folder, jobs=1, **options):
-    return run(study, out=folder, jobs=jobs, quiet=True, **options)
+    return run(study, out=folder, jobs=jobs, quiet=True, engine="loop", **options)
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +252,19 @@ def test_damaged_files_are_run_again_and_the_table_is_the_same(tmp_path, expecte
     assert_same(tmp_path / "r", expected)
 
 
+@pytest.mark.parametrize(("begun", "asked"), [("loop", "batched"), ("batched", "loop")])
+def test_engines_are_not_mixed_in_one_folder(tmp_path, begun, asked):
+    """They agree to rounding, not to the bit."""
+    pytest.importorskip("jax")
+    study = exponentials(replicates=2)
+    run(study, out=tmp_path / "r", jobs=1, quiet=True, engine=begun)
+    with pytest.raises(StudyError, match=rf"begun with the {begun} engine.*--engine.*--out"):
+        run(study, out=tmp_path / "r", jobs=1, quiet=True, engine=asked)
+    run(study, out=tmp_path / "r", jobs=1, quiet=True, replicates=3)
+    assert Store(tmp_path / "r").manifest()["engine"] == begun
+    assert len(rows(tmp_path / "r")[0]) == 3
+
+
 def test_another_seed_is_another_table_and_refused_in_the_same_folder(tmp_path, expected):
     execute(undisturbed(), tmp_path / "r", seed=12, replicates=3)
     assert np.intersect1d(rows(tmp_path / "r")[0]["estimate"], expected[0]["estimate"]).size == 0
@@ -374,6 +389,18 @@ def test_a_log_likelihood_that_fails_away_from_the_truth_stops_with_its_own_trac
     derivatives = replace(exponential.MODEL, loglik=mistaken)
     estimators = [MaximumLikelihood(derivatives, [OBSERVED])]
     with pytest.raises(RuntimeError, match="only at one") as caught:
+        execute(exponentials(estimators=estimators), tmp_path / "r")
+    assert caught.traceback[-1].name == "mistaken"
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_method_that_always_raises_stops_with_its_own_traceback(tmp_path):
+    def mistaken(curvature):
+        return curvature.no_such_attribute
+
+    method = Wald("mistaken", covariance=mistaken, hessian=ExactHessian())
+    estimators = [MaximumLikelihood(exponential.MODEL, [OBSERVED, method])]
+    with pytest.raises(AttributeError, match="no_such_attribute") as caught:
         execute(exponentials(estimators=estimators), tmp_path / "r")
     assert caught.traceback[-1].name == "mistaken"
     assert not (tmp_path / "r").exists()

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from simstudy.fingerprint import code, describe, differences
 
 from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Scenario, Study, grid, load
 from simstudy.covariance import observed, opg
@@ -17,7 +16,7 @@ from simstudy.intervals import log_wald
 from simstudy.methods import BOOTSTRAP, OBSERVED, ExactHessian, Wald
 from simstudy.models import exponential
 from simstudy.replicate import block
-from simstudy.store import Store, folder
+from simstudy.store import Store, code, describe, differences, folder
 from simstudy.study import StudyError
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED])
@@ -274,6 +273,14 @@ def test_blocks_that_overlap_are_not_read_twice(tmp_path):
 
 
 # --- blocks --------------------------------------------------------------------------------------
+
+
+def test_a_block_within_another_leaves_nothing_pending(tmp_path):
+    study, store = stored(tmp_path, size=6)
+    for index in (0, 1):
+        store.save(study.scenarios[index].key, 2, 4, block(study, index, 2, 4))
+    assert store.pending(study, 6, 6) == []
+    assert {len(values) for values in by_scenario(store).values()} == {6}
 
 
 def test_what_is_saved_is_read_to_the_bit(tmp_path):
