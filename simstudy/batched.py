@@ -146,7 +146,7 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
         _refit(estimator, draws, lanes, padded, fits, sourced)
     for b in sorted(fits):
         messages[b] = gather(estimator, draws, b, fits[b], sourced[b], block, alone)
-    together(estimator, draws, fits, sourced, block, alone)
+    together(estimator, draws, fits, sourced, block, alone, messages)
     block = finished(block, draws, messages)
     return _by_loop(estimator, draws, sorted(left), block)
 

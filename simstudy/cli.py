@@ -47,7 +47,7 @@ examples:
   simstudy run gamma                           run studies/gamma.py, write results/gamma/report.html
   simstudy run path/to/mine.py --jobs 2        a study anywhere
   simstudy run gamma --replicates 5000         go on from what is there up to 5,000
-  simstudy report gamma                        write the report again
+  simstudy report gamma                        write the report of results/gamma again
   simstudy replay gamma --scenario 3 --replicate 174
                                                one replicate again, with all its matrices
   simstudy performance estimates.csv --estimate b --se se --truth 0.5
@@ -81,11 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"simstudy: {error}", file=sys.stderr)
         return NOTHING_FITTED if isinstance(error, Failing) else INCOMPLETE
     except KeyboardInterrupt:
-        print("simstudy: interrupted before anything was started", file=sys.stderr)
+        print("simstudy: interrupted; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
     except (Exception, SystemExit, GeneratorExit):
         traceback.print_exc()
-        print("simstudy: the study's own code raised this; nothing was lost", file=sys.stderr)
+        print("simstudy: stopped by this exception; what is stored stays", file=sys.stderr)
         return WRONG_INPUT
 
 
@@ -154,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     _study(replay)
     replay.add_argument("--scenario", type=int, required=True, metavar="K", help="its number")
     replay.add_argument("--replicate", type=int, required=True, metavar="I", help="from 0")
-    replay.add_argument("--seed", type=int, metavar="S", help="instead of the study's own")
+    replay.add_argument("--seed", type=int, metavar="S", help="instead of that of the results, "
+                        "or of the study where there are none")  # fmt: skip
+
 
     describe_performance(
         add("performance", performance, "measure the performance of anybody's table of estimates",
@@ -230,7 +232,13 @@ def _run(options: argparse.Namespace) -> int:
         print(f"share {options.shard[0]} of {options.shard[1]} is done; when all are: simstudy "
               f"collect {options.study}")  # fmt: skip
         return DONE
-    published = Result(outcome.folder).publish()
+    try:
+        published = Result(outcome.folder).publish()
+    except Exception:
+        traceback.print_exc()
+        print(f"simstudy: the report failed; all replicates are stored in {outcome.folder}",
+              file=sys.stderr)  # fmt: skip
+        return INCOMPLETE
     if not options.quiet:
         from simstudy.report import terminal_table
 
@@ -249,7 +257,8 @@ def _run(options: argparse.Namespace) -> int:
         return INCOMPLETE
     if outcome.done < outcome.asked:
         print(
-            f"{outcome.done:,} of {outcome.asked:,} replicates are done; the rest: {again}",
+            f"{outcome.done:,} of {outcome.asked:,} replicates are done; the rest: "
+            f"{_command(options, every=True)}",
             file=sys.stderr,
         )
         return INCOMPLETE
@@ -309,11 +318,15 @@ def _replay(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from simstudy.replay import show
+    from simstudy.store import Store
     from simstudy.study import StudyError, load
 
     study, _ = load(options.study)
+    store = Store(options.out or Path("results") / study.name)
     if options.seed is not None:
         study = replace(study, seed=options.seed)
+    elif options.out or store.begun():
+        study = replace(study, seed=store.manifest()["study"]["seed"])
     if not 0 <= options.scenario < len(study.scenarios):
         keys = "\n  ".join(f"{i}: {s.key}" for i, s in enumerate(study.scenarios))
         raise StudyError(f"no scenario {options.scenario}; there are\n  {keys}")
@@ -337,8 +350,8 @@ def _folder(options: argparse.Namespace) -> Path:
     return Path("results") / load(options.study)[0].name
 
 
-def _command(options: argparse.Namespace) -> str:
-    """Write the command that runs this again."""
+def _command(options: argparse.Namespace, *, every: bool = False) -> str:
+    """Write the command that runs this again, or with every scenario."""
     words = ["simstudy", "run", str(options.study)]
     for name in ("replicates", "engine", "seed", "out", "dask", "timeout"):
         value = getattr(options, name)
@@ -346,6 +359,6 @@ def _command(options: argparse.Namespace) -> str:
             words += [f"--{name}", str(value)]
     if options.until is not None:
         words += ["--until", options.until, "--max-replicates", str(options.max_replicates)]
-    for index in options.scenario or ():
+    for index in () if every else options.scenario or ():
         words += ["--scenario", str(index)]
     return shlex.join(words)

@@ -188,7 +188,7 @@ class MaximumLikelihood:
                     raise
                 messages[b] = describe(error)
             block.audit["seconds"][b] = time.perf_counter() - began
-        together(self, draws, fits, sourced, block, every)
+        together(self, draws, fits, sourced, block, every, messages)
         return finished(block, draws, messages)
 
     def _fitted(
@@ -225,9 +225,9 @@ def gather(
 ) -> str:
     """Compute the sources of one fit that are not yet found; let methods other than Wald answer.
 
-    Returns the last trouble in words; a method that raised has its status.
+    Returns the troubles in words; a method that raised has its status.
     """
-    trouble = ""
+    trouble = []
     for m in chosen:
         if not draws.asked[b, m]:
             continue
@@ -247,9 +247,9 @@ def gather(
             if draws.strict:
                 raise
             block.status[b, m] = Status.method_error
-            trouble = f"{method.name}: {describe(error)}"
+            trouble.append(f"{method.name}: {describe(error)}")
         block.seconds[b, m] += time.perf_counter() - began
-    return trouble
+    return "; ".join(trouble)
 
 
 def together(
@@ -259,8 +259,13 @@ def together(
     sourced: Mapping[int, Mapping[Source, Any]],
     block: Block,
     chosen: Iterable[int],
+    messages: list[str],
 ) -> None:
-    """Let the methods of arrays answer for all fits of the block at once."""
+    """Let the methods of arrays answer for all fits of the block at once.
+
+    Where one raises, it answers for one fit after another: only the fits that make it raise have
+    the status and the message, whatever block they are in.
+    """
     for m in chosen:
         method = estimator.methods[m]
         if not isinstance(method, Wald):
@@ -273,16 +278,40 @@ def together(
         if not rows:
             continue
         began = time.perf_counter()
-        place = Place(
-            np.stack([fits[b].fit.theta for b in rows]),
-            np.array([fits[b].fit.loglik for b in rows]),
-            np.array([fits[b].fit.edm for b in rows]),
-            np.stack([fits[b].fit.hessian for b in rows]),
-        )
-        given = tuple(np.stack([sourced[b][s] for b in rows]) for s in method.sources)
-        inference = method.answer(place, given, draws.level, estimator.model.supports)
-        write(block, np.array(rows), m, inference)
+        try:
+            _at_once(draws, m, method, rows, fits, sourced, block)
+        except Exception:
+            for b in rows:
+                try:
+                    _at_once(draws, m, method, [b], fits, sourced, block)
+                except Exception as error:
+                    if draws.strict:
+                        raise
+                    block.status[b, m] = Status.method_error
+                    trouble = f"{method.name}: {describe(error)}"
+                    messages[b] = f"{messages[b]}; {trouble}" if messages[b] else trouble
         block.seconds[rows, m] += (time.perf_counter() - began) / len(rows)
+
+
+def _at_once(
+    draws: Draws,
+    m: int,
+    method: Wald,
+    rows: Sequence[int],
+    fits: Mapping[int, Fitted],
+    sourced: Mapping[int, Mapping[Source, Any]],
+    block: Block,
+) -> None:
+    """Let a method of arrays answer for some fits at once."""
+    place = Place(
+        np.stack([fits[b].fit.theta for b in rows]),
+        np.array([fits[b].fit.loglik for b in rows]),
+        np.array([fits[b].fit.edm for b in rows]),
+        np.stack([fits[b].fit.hessian for b in rows]),
+    )
+    given = tuple(np.stack([sourced[b][s] for b in rows]) for s in method.sources)
+    supports = fits[rows[0]].target.model.supports
+    write(block, np.array(rows), m, method.answer(place, given, draws.level, supports))
 
 
 def finished(block: Block, draws: Draws, messages: Sequence[str]) -> Block:
@@ -358,7 +387,8 @@ class FunctionEstimator:
     def _one(self, block: Block, b: int, data: Data, level: float) -> None:
         """Write down the answer for one data set."""
         answer = self.estimate(data)
-        if not isinstance(answer, Mapping) or set(answer) != set(self.parameters):
+        right = isinstance(answer, Mapping) and set(answer) == set(self.parameters)
+        if not right or {np.size(values) for values in answer.values()} not in ({2}, {4}):
             raise ValueError(
                 f"estimator {self.name!r} returned {answer!r}; due is a mapping from each of "
                 f"{list(self.parameters)} to (estimate, se) or (estimate, se, lower, upper)"
@@ -368,7 +398,7 @@ class FunctionEstimator:
         ends = (values[:, 2], values[:, 3]) if values.shape[1] == 4 else wald(theta, se, level, ())
         good = np.isfinite(values[:, :2]).all() and bool((se > 0).all())
         status = Status.ok if good else Status.not_finite
-        block.audit["status"][b] = block.audit["success"][b] = status == Status.ok
+        block.audit["success"][b] = good
         block.audit["status"][b] = Status.ok if np.isfinite(theta).all() else Status.not_converged
         block.estimate[b] = theta
         blank = np.full_like(se, np.nan)

@@ -329,7 +329,7 @@ def _look(target: Objective, working: Array, value: float | None = None) -> _Poi
     factor, trouble = dpotrf(hessian)
     step = dpotrs(factor, -gradient)[0] if trouble == 0 else np.full_like(working, np.nan)
     edm = -float(np.dot(gradient, step)) / 2
-    if trouble == 0 and 0 <= edm < np.inf:
+    if trouble == 0 and 0 <= edm < np.inf and np.isfinite(factor).all():
         return _Point(working, found, gradient, hessian, step, edm, True)
     if np.isfinite(gradient).all() and np.isfinite(hessian).all():
         step, edm = _downhill(gradient, hessian)

@@ -6,6 +6,7 @@ columns and nothing else.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -77,6 +78,10 @@ _SENTENCES = {
     Status.not_asked: "The study asks this method for fewer replicates.",
 }
 
+COLUMNS = (
+    "scenario", "replicate", "estimator", "method", "parameter", "truth", "estimate", "se", "lower",
+    "upper", "status",
+)  # fmt: skip
 AUDIT = {
     "status": np.int8,
     "success": np.bool_,
@@ -165,6 +170,15 @@ def join(blocks: Sequence[Block]) -> Block:
     return Block.from_arrays({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
 
 
+def leading(block: Block, most: int | None) -> Block:
+    """Return the replicates below `most`, in their order, one that occurs twice once."""
+    numbers, rows = np.unique(block.replicate, return_index=True)
+    rows = rows if most is None else rows[numbers < most]
+    if np.array_equal(rows, np.arange(len(block.replicate))):
+        return block
+    return Block.from_arrays({name: values[rows] for name, values in block.arrays().items()})
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One scenario under one estimator: the labels that its blocks' rows carry."""
@@ -192,7 +206,7 @@ def table(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
         Columns scenario, the factors, replicate, estimator, method, parameter, truth, estimate, se,
         lower, upper, status; labels are categorical.
     """
-    return _frame([_rows(cell, block) for cell, block in parts])
+    return _stack([_rows(cell, block) for cell, block in parts], COLUMNS)
 
 
 def audit(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
@@ -208,7 +222,7 @@ def audit(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
         columns |= {name: block.audit[name] for name in AUDIT}
         columns["status"] = _words(block.audit["status"])
         frames.append(columns)
-    return _frame(frames)
+    return _stack(frames, ("scenario", "replicate", "estimator", *AUDIT))
 
 
 def seconds(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:
@@ -271,21 +285,38 @@ def _words(codes: Array) -> Any:
 
 
 def stack(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put tables of several scenarios one under another, labels kept categorical."""
-    return _frame([{str(name): frame[name].array for name in frame} for frame in frames])
+    """Put tables of several scenarios, of the same columns, one under another."""
+    names = [str(name) for name in frames[0]]
+    return pd.DataFrame(
+        {name: _column([(frame[name].array, len(frame)) for frame in frames]) for name in names}
+    )
 
 
-def _frame(parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Stack parts of columns; a factor that a scenario does not have is missing there."""
-    names = list(dict.fromkeys(name for part in parts for name in part))
-    sizes = [len(next(iter(part.values()))) for part in parts]
-    columns = {}
-    for name in names:
-        pieces = [
-            part.get(name, np.full(size, np.nan)) for part, size in zip(parts, sizes, strict=True)
-        ]
-        if all(isinstance(piece, pd.Categorical) for piece in pieces):
-            columns[name] = pd.Series(pd.api.types.union_categoricals(pieces))
-        else:
-            columns[name] = pd.concat([pd.Series(piece) for piece in pieces], ignore_index=True)
-    return pd.DataFrame(columns)
+def _stack(parts: Sequence[Mapping[str, Any]], own: Sequence[str]) -> pd.DataFrame:
+    """Stack parts of columns, factors after the scenario; missing where a scenario has none."""
+    if not parts:
+        return pd.DataFrame(columns=list(own))
+    factors = [name for name in dict.fromkeys(itertools.chain(*parts)) if name not in own]
+    return pd.DataFrame(
+        {
+            name: _column([(part.get(name), len(part["replicate"])) for part in parts])
+            for name in (own[0], *factors, *own[1:])
+        }
+    )
+
+
+def _column(pieces: Sequence[tuple[Any, int]]) -> Any:
+    """Put the pieces of a column, each with its size, together: as words where any piece is."""
+    if any(isinstance(piece, pd.Categorical) for piece, _ in pieces):
+        return pd.api.types.union_categoricals([_as_words(piece, size) for piece, size in pieces])
+    whole = [pd.Series(np.full(size, np.nan) if p is None else p) for p, size in pieces]
+    return pd.concat(whole, ignore_index=True)
+
+
+def _as_words(piece: Any, size: int) -> pd.Categorical:
+    """Turn a piece of a column into words; one that is not there is missing."""
+    if isinstance(piece, pd.Categorical):
+        return piece
+    if piece is None:
+        return pd.Categorical.from_codes(np.full(size, -1), categories=pd.Index([], dtype=str))
+    return pd.Categorical(np.array([str(value) for value in piece.tolist()], dtype=object))

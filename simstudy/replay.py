@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Data, observations
+from simstudy.estimators import describe
 from simstudy.fit import Fit
 from simstudy.records import Block, Status
 from simstudy.replicate import replay
@@ -41,8 +42,10 @@ def show(study: Study, index: int, replicate: int) -> str:
     return "\n".join(lines)
 
 
-def _data(data: Data) -> list[str]:
+def _data(data: Data | Exception) -> list[str]:
     """Summarize the data set."""
+    if isinstance(data, Exception):
+        return [f"data   none: {describe(data)}"]
     parts = data if isinstance(data, Mapping) else {"data": data}
     lines = [f"data   {observations(data)} observations"]
     for name, values in parts.items():

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from simstudy.arrays import Array, Data
 from simstudy.estimators import Draws, Estimator, MaximumLikelihood, describe, finished
 from simstudy.fit import Fit
-from simstudy.methods import Fitted, Wald, place_of
+from simstudy.methods import Bootstrap, Fitted, OptimizerInverse, Wald, place_of
 from simstudy.records import Block, Status, empty, join
 from simstudy.streams import renewable, stream
-from simstudy.study import Scenario, Study, draw
+from simstudy.study import Scenario, Study, frozen
 from simstudy.timelimit import STOPS, Limit, within
 
 
@@ -97,10 +98,11 @@ def draws_of(
 class Replay:
     """One replicate again: the data, and for each estimator its fit and each method's matrix.
 
-    `matrices` maps (estimator, method) to the covariance, or whatever its sources returned.
+    `data` is the exception where there is none. `matrices` maps (estimator, method) to the
+    covariance, for the methods that have one.
     """
 
-    data: Data
+    data: Data | Exception
     fits: dict[str, Fit | None]
     blocks: dict[str, Block]
     matrices: dict[tuple[str, str], Any]
@@ -108,35 +110,45 @@ class Replay:
 
 def replay(study: Study, index: int, replicate: int) -> Replay:
     """Run one replicate again, with the same numbers, and keep everything."""
-    blocks = block(study, index, replicate, replicate + 1)
-    data = draw(study, study.scenarios[index], replicate)
-    fits: dict[str, Fit | None] = {}
-    matrices: dict[tuple[str, str], Any] = {}
-    streams = functools.partial(stream, study.seed, study.scenarios[index].key, replicate)
-    for estimator in study.answering(study.scenarios[index]):
-        fits[estimator.name] = None
-        failed = blocks[estimator.name].audit["status"][0] in (Status.data_error, Status.fit_error)
-        if isinstance(estimator, MaximumLikelihood) and not failed:
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
+    scenario = study.scenarios[index]
+    with threadpool_limits(limits=1), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        blocks = block(study, index, replicate, replicate + 1)
+        rng = stream(study.seed, scenario.key, replicate, "data")
+        data = _draw(scenario, rng, strict=False)
+        fits: dict[str, Fit | None] = {}
+        matrices: dict[tuple[str, str], Any] = {}
+        streams = functools.partial(stream, study.seed, scenario.key, replicate)
+        for estimator in study.answering(scenario):
+            answer = blocks[estimator.name]
+            fits[estimator.name] = None
+            failed = answer.audit["status"][0] in (Status.data_error, Status.fit_error)
+            if isinstance(estimator, MaximumLikelihood) and not failed:
                 target = estimator.bind(data)
-                fit = estimator.fit(target)
-                fits[estimator.name] = fit
+                fit = fits[estimator.name] = estimator.fit(target)
                 if fit.status == Status.ok:
                     fitted = Fitted(target, fit, study.level, streams)
-                    matrices |= _matrices(estimator, fitted)
+                    matrices |= _matrices(estimator, fitted, answer.status[0])
     return Replay(data, fits, blocks, matrices)
 
 
-def _matrices(estimator: MaximumLikelihood, fitted: Fitted) -> dict[tuple[str, str], Array]:
-    """Return each method's covariance matrix, or what it was made of."""
+def _matrices(
+    estimator: MaximumLikelihood, fitted: Fitted, status: Array
+) -> dict[tuple[str, str], Array]:
+    """Return the covariance matrix of each method that answered and has one."""
     found = {}
-    for method in estimator.methods:
+    for m, method in enumerate(estimator.methods):
+        if status[m] in (Status.method_error, Status.not_asked):
+            continue
         sourced = tuple(source(fitted) for source in method.sources)
         if isinstance(method, Wald):
             value = method.matrix(place_of(fitted.fit), sourced)[0]
+        elif isinstance(method, OptimizerInverse):
+            value = sourced[0].inverse
+        elif isinstance(method, Bootstrap):
+            value = _spread(sourced[0])
         else:
-            value = sourced[0].inverse if isinstance(sourced[0], Fit) else _spread(sourced[0])
+            continue
         found[estimator.name, method.name] = value
     return found
 
@@ -149,10 +161,10 @@ def _spread(refits: Array) -> Array:
 def _draw(scenario: Scenario, rng: np.random.Generator, strict: bool) -> Data | Exception:
     """Draw one data set, or return the exception in its place."""
     try:
-        return scenario.mechanism.draw(rng, **scenario.factors)
+        return frozen(scenario.mechanism.draw(rng, **scenario.factors))
     except STOPS:
         raise
     except BaseException as error:
         if strict:
             raise
-        return RuntimeError(describe(error))
+        return error if isinstance(error, Exception) else RuntimeError(describe(error))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from simstudy import agreement, records, report, until
@@ -16,6 +15,7 @@ from simstudy import performance as measures
 from simstudy.calibration import calibration
 from simstudy.comparison import compare
 from simstudy.store import Store
+from simstudy.study import StudyError
 from simstudy.verdicts import explain, verdicts
 
 IN_FIGURES = 2000
@@ -33,6 +33,10 @@ class Result:
     """
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        """Take a folder by its name too."""
+        object.__setattr__(self, "folder", Path(self.folder))
 
     def manifest(self) -> dict[str, Any]:
         """Return what was run: design, versions, engine, runs."""
@@ -60,6 +64,8 @@ class Result:
             measures.summarize(records.table(parts), level=level, mcse=mcse)
             for parts in Store(self.folder).read()
         ]
+        if not frames:
+            raise StudyError(f"{self.folder} holds no replicates yet; run the study first")
         frame: pd.DataFrame = pd.concat(frames, ignore_index=True)
         return frame
 
@@ -102,7 +108,7 @@ class Result:
         performance, audits, few, pairs, levels = [], [], [], [], []
         with Rows(self.folder / "replicates") as rows, Rows(self.folder / "audit") as audit_rows:
             for parts in Store(self.folder).read():
-                table, audit = _aligned(records.table(parts), manifest), records.audit(parts)
+                table, audit = records.table(parts), records.audit(parts)
                 performance.append(measures.summarize(table, level=level))
                 levels.append(calibration(table))
                 reference = _reference(table)
@@ -112,6 +118,8 @@ class Result:
                 audit_rows.add(audit)
                 few.append(table[table["replicate"] < IN_FIGURES])
                 audits.append(audit)
+        if not performance:
+            raise StudyError(f"{self.folder} holds no replicates yet; run the study first")
         whole = pd.concat(performance, ignore_index=True)
         defused(whole).to_csv(self.folder / "performance.csv", index=False)
         found = verdicts(whole, level=level, rule=until.rule_of(self.folder))
@@ -183,18 +191,6 @@ def _reference(table: pd.DataFrame) -> str | None:
     if len(methods) < 2:
         return None
     return "observed" if "observed" in methods else methods[0]
-
-
-def _aligned(table: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
-    """Give a scenario's rows the factor columns of all scenarios, empty where it has none."""
-    factors: dict[str, Any] = {}
-    for scenario in manifest["study"]["scenarios"]:
-        factors = scenario["factors"] | factors
-    for name, example in factors.items():
-        if name not in table:
-            table[name] = "" if isinstance(example, str) else np.nan
-    names = [name for name in table if name not in factors]
-    return table[[names[0], *factors, *names[1:]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
 from simstudy.replicate import block, limited, unanswered
 from simstudy.store import Store
-from simstudy.study import Reference, Scenario, Study, StudyError, draw, load
+from simstudy.study import Reference, Scenario, Study, StudyError, example, load
 from simstudy.supervise import (
     IN_FLIGHT,
     Given,
@@ -152,6 +152,8 @@ def run(
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     study = _with(study, replicates, seed)
     jobs = workers(jobs)
+    if size is not None and size < 1:
+        raise StudyError(f"size is {size}; give at least 1 replicate per block")
     chosen = _chosen(study, scenarios)
     study.check()
     store = Store(Path(out) if out is not None else Path("results") / study.name)
@@ -323,6 +325,10 @@ def _first(study: Study, chosen: Sequence[int]) -> float:
                     if isinstance(error, Exception):
                         raise error
                     raise StudyError(f"the study's code ended the process: {describe(error)}")
+        if time.perf_counter() - began < SECONDS_PER_TASK:  # much of it may be the first call's
+            began = time.perf_counter()
+            for index in chosen:
+                block(study, index, 1, 2)
     return (time.perf_counter() - began) / len(chosen)
 
 
@@ -341,8 +347,16 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
     """Choose the engine, and say why; the choice depends on nothing that is timed."""
     if engine not in ENGINES:
         raise StudyError(f"engine is {engine!r}; allowed are {', '.join(map(repr, ENGINES))}")
+    before = str(store.manifest()["engine"]) if store.begun() else engine
+    if engine not in ("auto", before):
+        raise StudyError(
+            f"{store.folder} was begun with the {before} engine; the {engine} engine agrees with it "
+            "to rounding only, and results are never mixed: leave --engine out, or give another "
+            "folder with --out"
+        )
+    engine = before
     if engine == "loop":
-        return "loop", "asked for"
+        return "loop", "the folder was begun with it" if store.begun() else "asked for"
     if timeout is not None:
         if not 0 < timeout < np.inf:
             raise StudyError(f"timeout is {timeout}; give seconds, more than 0")
@@ -352,17 +366,13 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
                 "leave the time limit out, or ask for the loop engine"
             )
         return "loop", "a time limit is for one replicate after another"
-    if engine == "auto" and store.begun():
-        before = str(store.manifest()["engine"])
-        if before == "loop":
-            return before, "the folder was begun with it"
     fits = sum(_fits(study, scenario) for scenario in study.scenarios)
     if engine == "auto" and fits < WORTH_COMPILING:
         return "loop", f"{fits:,} fits are done before a program is compiled"
     from simstudy.batched import hindrance
 
     reasons = [
-        hindrance(estimator, draw(study, scenario, 0))
+        hindrance(estimator, example(study, scenario))
         for scenario in study.scenarios
         for estimator in study.answering(scenario)
         if isinstance(estimator, MaximumLikelihood)
@@ -423,7 +433,8 @@ def _chosen(study: Study, scenarios: Sequence[int] | None) -> list[int]:
     every = range(len(study.scenarios))
     chosen = list(every) if scenarios is None else list(scenarios)
     unknown = [index for index in chosen if index not in every]
-    if unknown:
+    if unknown or not chosen:
         keys = "\n  ".join(f"{i}: {study.scenarios[i].key}" for i in every)
-        raise StudyError(f"no scenario {unknown[0]}; there are\n  {keys}")
+        came = f"no scenario {unknown[0]}" if unknown else "scenarios is empty"
+        raise StudyError(f"{came}; there are\n  {keys}")
     return chosen

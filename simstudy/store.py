@@ -1,21 +1,18 @@
 """The journal: a manifest, one checked file per block, what is pending, and the reading of it.
 
 A block's file is `blocks/<scenario>/<first>-<last>.<digest>.npz`, the digest being the BLAKE2 hash
-of its bytes. It is written under another name, synced and renamed, so that it is there whole or not
-at all; a file whose bytes do not match its name is moved aside and its replicates are pending
-again.
+of its bytes and of what they belong to: the study's seed, level and code, scenario, replicates. It
+is written under another name, synced and renamed, so that it is there whole or not at all; a file
+whose digest does not match is moved aside and its replicates are pending again.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
-import platform
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.estimators import Estimator, MaximumLikelihood
-from simstudy.records import Block, Cell, join
+from simstudy.fingerprint import describe, differences, versions
+from simstudy.records import Block, Cell, join, leading
 from simstudy.study import Reference, Study, StudyError
 
 MANIFEST = "manifest.json"
-PACKAGES = ("simstudy", "numpy", "scipy", "pandas", "statsmodels", "joblib", "jax", "jaxlib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,82 +36,6 @@ class Piece:
     first: int
     last: int
     path: Path
-
-
-def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
-    """Describe a study in plain values: what two runs must share to belong together."""
-    return {
-        "name": study.name,
-        "aims": study.aims,
-        "seed": int(study.seed),
-        "level": float(study.level),
-        "replicates": int(study.replicates),
-        "fewer": {label: int(count) for label, count in study.fewer.items()},
-        "scenarios": [
-            {
-                "key": scenario.key,
-                "mechanism": scenario.mechanism.name,
-                "factors": {name: _plain(value) for name, value in scenario.factors.items()},
-                "truth": {name: float(value) for name, value in scenario.truth.items()},
-                "only": list(scenario.only),
-            }
-            for scenario in study.scenarios
-        ],
-        "estimators": [_estimator(estimator) for estimator in study.estimators],
-        "code": code(study, reference),
-    }
-
-
-def code(study: Study, reference: Reference | None) -> str:
-    """Hash the study's code: comments, layout, docstrings and the STUDY statement do not count."""
-    digest = hashlib.blake2b(digest_size=8)
-    if reference is not None:
-        tree = ast.parse(Path(reference.path).read_bytes())
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and _is_docstring(body[0]):
-                del body[0]
-        tree.body = [node for node in tree.body if not _is_study(node)]
-        digest.update(ast.dump(tree).encode())
-        return digest.hexdigest()
-    for function in _functions(study):
-        compiled = getattr(function, "__code__", None)
-        if compiled is not None:
-            digest.update(compiled.co_code + repr(compiled.co_names).encode())
-            digest.update(
-                repr([c for c in compiled.co_consts if isinstance(c, float | int)]).encode()
-            )
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages on which the numbers depend."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Name the fields in which a stored study differs from the one asked for, with both values.
-
-    Replicates may differ: more of them extend a study. Aims are words.
-    """
-    lines = []
-    for name in ("name", "seed", "level", "fewer", "code"):
-        if stored.get(name) != asked[name]:
-            lines.append(f"{name}: stored {stored.get(name)!r}, asked {asked[name]!r}")
-    for name, key in (("scenarios", "key"), ("estimators", "name")):
-        before = {entry[key]: entry for entry in stored.get(name, [])}
-        now = {entry[key]: entry for entry in asked[name]}
-        for label in before | now:
-            if before.get(label) != now.get(label):
-                lines.append(
-                    f"{name}, {label!r}: stored {_short(before.get(label))}, "
-                    f"asked {_short(now.get(label))}"
-                )
-    return lines
 
 
 class Store:
@@ -129,6 +49,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Look at a folder; nothing is created."""
         self.folder = Path(folder)
+        self._common = ""
 
     def open(
         self,
@@ -175,6 +96,7 @@ class Store:
             (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
             content = {"study": asked, **run, "runs": runs, "versions": versions()}
             self._write(manifest, _json(content))
+            self._common = ""
         except OSError as error:
             raise StudyError(
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
@@ -194,7 +116,10 @@ class Store:
         """
         path = self.folder / MANIFEST
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(manifest, dict) or not {"study", "runs"} <= manifest.keys():
+                raise ValueError("it names no study and runs")
+            return manifest
         except FileNotFoundError:
             raise StudyError(
                 f"{self.folder} holds no results (no {MANIFEST}); run the study first, or give "
@@ -260,6 +185,7 @@ class Store:
         buffer = io.BytesIO()
         np.savez(
             buffer,
+            estimators=np.array(list(blocks)),
             **{
                 f"{number}:{name}": values
                 for number, block in enumerate(blocks.values())
@@ -269,22 +195,34 @@ class Store:
         content = buffer.getvalue()
         target = self.folder / "blocks" / folder(scenario)
         target.mkdir(exist_ok=True)
-        self._write(target / f"{first:09d}-{last:09d}.{_digest(content)}.npz", content)
+        self._write(target / self._name(target.name, first, last, content), content)
 
-    def load(self, piece: Piece) -> list[Block] | None:
-        """Read one block's file, a block for each estimator; None where it is damaged."""
+    def load(self, piece: Piece) -> dict[str, Block] | None:
+        """Read one block's file, a block by estimator; None where it is damaged or another's."""
         content = piece.path.read_bytes()
-        if _digest(content) != piece.path.name.split(".")[1]:
+        if piece.path.name != self._name(piece.scenario, piece.first, piece.last, content):
             return None
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 by_number: dict[int, dict[str, Any]] = {}
-                for name in arrays.files:
+                for name in set(arrays.files) - {"estimators"}:
                     number, _, column = name.partition(":")
                     by_number.setdefault(int(number), {})[column] = arrays[name]
-                return [Block.from_arrays(by_number[number]) for number in sorted(by_number)]
+                return {
+                    str(name): Block.from_arrays(by_number[number])
+                    for number, name in enumerate(arrays["estimators"])
+                }
         except (ValueError, KeyError, zipfile.BadZipFile):
             return None
+
+    def _name(self, scenario: str, first: int, last: int, content: bytes) -> str:
+        """Name a block's file after its replicates and a digest of what it holds and belongs to."""
+        if not self._common:
+            study = self.manifest()["study"]
+            self._common = f"{study['seed']} {study['level']} {study['code']}"
+        belongs = f"{self._common} {scenario} {first} {last} ".encode()
+        digest = hashlib.blake2b(belongs + content, digest_size=8).hexdigest()
+        return f"{first:09d}-{last:09d}.{digest}.npz"
 
     def check(self) -> list[Path]:
         """Move damaged files aside, so that they are pending again; return their new places."""
@@ -299,16 +237,17 @@ class Store:
     def cells(self) -> list[list[Cell]]:
         """Return the labels of the stored rows: for each scenario one cell for each estimator."""
         study = self.manifest()["study"]
+        factors = _alike([scenario["factors"] for scenario in study["scenarios"]])
         return [
             [
                 Cell(
-                    scenario["key"], scenario["factors"], scenario["truth"], estimator["name"],
+                    scenario["key"], factors[number], scenario["truth"], estimator["name"],
                     tuple(estimator["parameters"]), tuple(estimator["methods"]),
                 )
                 for estimator in study["estimators"]
                 if not scenario["only"] or estimator["name"] in scenario["only"]
             ]
-            for scenario in study["scenarios"]
+            for number, scenario in enumerate(study["scenarios"])
         ]  # fmt: skip
 
     def read(self, most: int | None = None) -> Iterator[list[tuple[Cell, Block]]]:
@@ -333,8 +272,8 @@ class Store:
             whole = [blocks for blocks in loaded if blocks is not None]
             if whole:
                 yield [
-                    (cell, join([blocks[number] for blocks in whole]))
-                    for number, cell in enumerate(cells)
+                    (cell, leading(join([blocks[cell.estimator] for blocks in whole]), most))
+                    for cell in cells
                 ]
 
     def _write(self, path: Path, content: bytes) -> None:
@@ -350,65 +289,26 @@ class Store:
 def folder(scenario: str) -> str:
     """Name a scenario's folder: what of its key a file system takes, and a hash of all of it."""
     readable = "".join(c if c.isascii() and (c.isalnum() or c in ".=-") else "_" for c in scenario)
-    digest = hashlib.blake2b(scenario.encode(), digest_size=4).hexdigest()
+    digest = hashlib.blake2b(scenario.encode(), digest_size=8).hexdigest()
     return f"{readable[:60].strip('.')}-{digest}"
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+def _alike(factors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give every scenario all factors, each of one type: words, or numbers, or whole numbers."""
+    alike: list[dict[str, Any]] = [{} for _ in factors]
+    for name in dict.fromkeys(name for own in factors for name in own):
+        values = [own.get(name) for own in factors]
+        words = any(isinstance(value, str | bool) for value in values)
+        whole = all(isinstance(value, int) for value in values)
+        for row, value in zip(alike, values, strict=True):
+            if words:
+                row[name] = "" if value is None else str(value)
+            else:
+                row[name] = value if whole else np.nan if value is None else float(value)
+    return alike
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _short(entry: Mapping[str, Any] | None) -> str:
-    return (
-        "nothing" if entry is None else json.dumps({k: v for k, v in entry.items() if k != "key"})
-    )
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _estimator(estimator: Estimator) -> dict[str, Any]:
-    """Describe an estimator in plain values."""
-    entry: dict[str, Any] = {
-        "name": estimator.name,
-        "parameters": list(estimator.parameters),
-        "methods": list(estimator.labels),
-    }
-    if isinstance(estimator, MaximumLikelihood):
-        entry |= {
-            "model": estimator.model.name,
-            "supports": list(estimator.model.supports),
-            "optimizer": estimator.optimizer,
-            "as_is": estimator.as_is,
-            "sources": [
-                ", ".join(repr(source) for source in method.sources) for method in estimator.methods
-            ],
-        }
-    return entry
-
-
-def _functions(study: Study) -> Iterator[Any]:
-    """Go through the functions that a study hands over."""
-    for scenario in study.scenarios:
-        yield scenario.mechanism.draw
-        yield scenario.mechanism.truth
-    for estimator in study.estimators:
-        model = getattr(estimator, "model", None)
-        for name in ("start", "loglik", "score", "hessian"):
-            yield getattr(model, name, None)
-        yield getattr(estimator, "estimate", None)
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    value = getattr(node, "value", None)
-    return isinstance(node, ast.Expr) and isinstance(getattr(value, "value", None), str)
-
-
-def _is_study(node: ast.AST) -> bool:
-    targets = getattr(node, "targets", [])
-    return isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "STUDY" for t in targets)

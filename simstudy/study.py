@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import importlib.util
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +27,15 @@ from simstudy.derivatives import (
 from simstudy.estimators import Estimator, MaximumLikelihood
 from simstudy.mechanism import Mechanism
 from simstudy.model import inside
-from simstudy.records import Cell
+from simstudy.records import COLUMNS, Cell
 from simstudy.streams import stream
 
 if TYPE_CHECKING:
     from simstudy.result import Result
+
+
+# df: the degrees of freedom of a row, for measures
+TAKEN = {*COLUMNS, "df", "truth_mcse", "measure", "rng"}
 
 
 class StudyError(ValueError):
@@ -71,6 +77,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Derive the key and the truth."""
+        object.__setattr__(self, "factors", dict(self.factors))
         words = [f"{name}={_word(name, value)}" for name, value in self.factors.items()]
         object.__setattr__(self, "key", " ".join([self.mechanism.name, *words]))
         try:
@@ -153,6 +160,7 @@ class Study:
         """Refuse a study that contradicts itself."""
         object.__setattr__(self, "scenarios", tuple(self.scenarios))
         object.__setattr__(self, "estimators", tuple(self.estimators))
+        _check_parts(self)
         _check_numbers(self)
         _check_names(self)
         for scenario in self.scenarios:
@@ -198,7 +206,13 @@ class Study:
         from simstudy.result import Result
         from simstudy.run import run
 
-        return Result(run(self, **options).folder)
+        outcome = run(self, **options)
+        if outcome.interrupted:
+            raise KeyboardInterrupt(
+                f"{outcome.done:,} of {outcome.asked:,} replicates are stored in {outcome.folder}; "
+                "the same call goes on from there"
+            )
+        return Result(outcome.folder)
 
     def check(self) -> None:
         """Try every scenario's draw and every log-likelihood at the truth, before any work.
@@ -209,11 +223,10 @@ class Study:
             When `draw` ignores its generator, a log-likelihood does not answer with one finite real
             number per observation, derivatives are wrong, or a method's needs are not met.
         """
-        for scenario in self.scenarios:
-            data = _check_draw(self, scenario)
-            for estimator in self.answering(scenario):
-                if isinstance(estimator, MaximumLikelihood):
-                    _check_model(estimator, scenario, data)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            for scenario in self.scenarios:
+                _check_scenario(self, scenario)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +267,8 @@ def load(source: str | Path) -> tuple[Study, Reference]:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise StudyError(
-            f"{path}, line {error.lineno}: {error.msg}; correct the file and run again"
+            f"{error.filename or path}, line {error.lineno}: {error.msg}; correct the file and "
+            "run again"
         ) from error
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
@@ -269,6 +283,8 @@ def load(source: str | Path) -> tuple[Study, Reference]:
 def find(source: str | Path) -> Path:
     """Find a study's file: a path, or a name in `studies/`."""
     given = Path(source)
+    if given.is_file() and given.suffix != ".py":
+        raise StudyError(f"{given} is no study: a study is a Python file, its name ends in .py")
     for path in (given, Path("studies") / f"{source}.py"):
         if path.suffix == ".py" and path.is_file():
             return path.resolve()
@@ -284,7 +300,25 @@ def find(source: str | Path) -> Path:
 def draw(study: Study, scenario: Scenario, replicate: int) -> Data:
     """Draw one data set from the stream of its names."""
     rng = stream(study.seed, scenario.key, replicate, "data")
-    return scenario.mechanism.draw(rng, **scenario.factors)
+    return frozen(scenario.mechanism.draw(rng, **scenario.factors))
+
+
+def example(study: Study, scenario: Scenario) -> Data:
+    """Draw the first data set that can be drawn, of replicates 0 to 4."""
+    for replicate in range(4):
+        with contextlib.suppress(Exception):
+            return draw(study, scenario, replicate)
+    return draw(study, scenario, 4)
+
+
+def frozen(data: Data) -> Data:
+    """Return data whose arrays refuse to be changed: every estimator must see what was drawn."""
+    if isinstance(data, Mapping):
+        return {name: frozen(values) for name, values in data.items()}
+    if isinstance(data, np.ndarray):
+        data = data.view()
+        data.flags.writeable = False
+    return data
 
 
 def _word(name: str, value: Any) -> str:
@@ -303,6 +337,33 @@ def _word(name: str, value: Any) -> str:
     )
 
 
+def _check_parts(study: Study) -> None:
+    """Refuse what is no scenario or estimator, and factors whose columns have a meaning already."""
+    for scenario in study.scenarios:
+        if not isinstance(scenario, Scenario):
+            raise StudyError(
+                f"study {study.name!r}: {scenario!r} is no scenario; give Scenario(mechanism, "
+                "factors) or what grid(mechanism, ...) makes"
+            )
+        for name in sorted(TAKEN & set(scenario.factors)):
+            raise StudyError(
+                f"scenario {scenario.key!r}: factor {name!r} has a meaning already, in the tables "
+                "or as an argument of draw; give the factor another name"
+            )
+        if isinstance(scenario.only, str):
+            raise StudyError(
+                f"scenario {scenario.key!r}: only is {scenario.only!r}; give a list of estimators' "
+                f"names, such as [{scenario.only!r}]"
+            )
+    for estimator in study.estimators:
+        if not isinstance(estimator, Estimator):
+            raise StudyError(
+                f"study {study.name!r}: {estimator!r} is no estimator; give "
+                "MaximumLikelihood(model, methods=[...]), FunctionEstimator(...), or anything with "
+                "name, parameters, labels and answer (see simstudy.estimators.Estimator)"
+            )
+
+
 def _check_numbers(study: Study) -> None:
     """Refuse numbers out of range and names that are no folder names."""
     allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -316,7 +377,7 @@ def _check_numbers(study: Study) -> None:
         raise StudyError(f"replicates is {study.replicates!r}; give a whole number of at least 1")
     if not isinstance(study.seed, int | np.integer) or study.seed < 0:
         raise StudyError(f"seed is {study.seed!r}; give a whole number of at least 0")
-    if not 0 < study.level < 1:
+    if not isinstance(study.level, float) or not 0 < study.level < 1:
         raise StudyError(f"level is {study.level!r}; give a number between 0 and 1, such as 0.95")
 
 
@@ -336,10 +397,10 @@ def _check_names(study: Study) -> None:
             )
     labels = {label for estimator in study.estimators for label in estimator.labels}
     for label, count in study.fewer.items():
-        if label not in labels or count < 1:
+        if label not in labels or not isinstance(count, int | np.integer) or count < 1:
             raise StudyError(
                 f"fewer is {dict(study.fewer)!r}; it maps methods of the study "
-                f"({', '.join(sorted(labels))}) to a number of replicates of at least 1"
+                f"({', '.join(sorted(labels))}) to a whole number of replicates of at least 1"
             )
 
 
@@ -363,7 +424,7 @@ def _check_truth(study: Study, scenario: Scenario) -> None:
                 "have "
                 f"{', '.join(sorted(known))}{hint}"
             )
-        if np.ndim(value) != 0 or np.iscomplexobj(value) or not np.isfinite(value):
+        if np.ndim(value) or np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value):
             raise StudyError(
                 f"scenario {scenario.key!r}: the truth of {name!r} is {value!r}; due is one finite "
                 "real number for each parameter"
@@ -383,28 +444,59 @@ def _check_truth(study: Study, scenario: Scenario) -> None:
         )
 
 
-def _check_draw(study: Study, scenario: Scenario) -> Data:
-    """Draw replicate 0 and hold it against itself and against others."""
-    first = draw(study, scenario, 0)
-    observations(first)
-    if not _same(first, draw(study, scenario, 0)):
+def _check_scenario(study: Study, scenario: Scenario) -> None:
+    """Check with one data set after another, up to the fifth; raise what the first one raised.
+
+    What is wrong with the study is wrong with all five; what is not is that data set's own.
+    """
+    errors = []
+    for replicate in range(5):
+        try:
+            data = _check_draw(study, scenario, replicate)
+            for estimator in study.answering(scenario):
+                if isinstance(estimator, MaximumLikelihood):
+                    _check_model(estimator, scenario, data)
+            return
+        except Exception as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _check_draw(study: Study, scenario: Scenario, replicate: int) -> Data:
+    """Draw one data set and hold it against itself and against others."""
+    data = draw(study, scenario, replicate)
+    try:
+        observations(data)
+    except ValueError as error:
+        raise StudyError(f"scenario {scenario.key!r}: {error}") from error
+    if not _same(data, draw(study, scenario, replicate)):
         raise StudyError(
             f"scenario {scenario.key!r}: draw gave two data sets for the same generator; it takes "
             "random numbers from elsewhere: use only the generator it is handed"
         )
-    if all(_same(first, draw(study, scenario, i)) for i in range(1, 31)):
+    if all(_same(data, other) for other in _others(study, scenario, replicate)):
         raise StudyError(
-            f"scenario {scenario.key!r}: draw ignores its generator: replicates 0 to 30 are "
-            "identical; take every random number from the generator it is handed"
+            f"scenario {scenario.key!r}: draw ignores its generator: 30 replicates are identical; "
+            "take every random number from the generator it is handed"
         )
-    return first
+    return data
+
+
+def _others(study: Study, scenario: Scenario, replicate: int) -> Iterator[Data]:
+    """Draw the data sets of the next 30 replicates, those that can be drawn."""
+    for other in range(replicate + 1, replicate + 31):
+        with contextlib.suppress(Exception):
+            yield draw(study, scenario, other)
 
 
 def _same(one: Data, other: Data) -> bool:
     """Tell whether two data sets are equal to the bit."""
     if isinstance(one, Mapping):
-        return all(_same(one[name], other[name]) for name in one)
-    return np.asarray(one).tobytes() == np.asarray(other).tobytes()
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    arrays = np.asarray(one), np.asarray(other)
+    if arrays[0].dtype == object:
+        return bool(arrays[0].tolist() == arrays[1].tolist())
+    return arrays[0].tobytes() == arrays[1].tobytes()
 
 
 def _check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -> None:
@@ -444,8 +536,8 @@ def _check_terms(here: str, terms: Any, n: int) -> None:
         )
     if values.dtype.kind not in "fiu":
         raise StudyError(f"{here} is of type {values.dtype}; due are real numbers")
-    if values.dtype == np.float32:
-        raise StudyError(f"{here} is in single precision; differences need float64")
+    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        raise StudyError(f"{here} is in less than double precision; differences need float64")
     if not np.isfinite(values).any():
         raise StudyError(
             f"{here} is not finite for any observation (the first is {values[0]}); the mechanism's "

@@ -40,13 +40,14 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "fit.py": (480, "run, polish and verdict work on one scaled objective"),
     "measures.py": (650, "one function per measure; two thirds are formulas and examples"),
     "methods.py": (500, "the protocol, five kinds of method and the catalogue in one view"),
-    "montecarlo.py": (330, "the arithmetic all Monte Carlo errors share, with its sources"),
     "performance.py": (420, "anybody's table: the checks of its columns are half of it"),
     "plots.py": (1150, "a list of ten figures, each one function; half of it are docstrings"),
+    "records.py": (340, "the schema of all that is stored, and the rows made of it"),
     "report.py": (680, "the words of the page, then one function for each section"),
-    "run.py": (430, "the loop over workers with what watches it: progress, settling, restart"),
+    "run.py": (460, "the loop over workers with what watches it: progress, settling, restart"),
     "store.py": (420, "everything that writes or reads a results folder, and nothing else does"),
-    "study.py": (540, "a study is checked where it is defined; half of it are those checks"),
+    "study.py": (610, "a study is checked where it is defined; half of it are those checks"),
+    "supervise.py": (330, "one loop over futures with all that can befall a worker"),
     "verdicts.py": (850, "the rule, the reasons and the headline read the same few numbers"),
 }
 
