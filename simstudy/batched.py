@@ -220,6 +220,8 @@ def _groups(
             start = np.asarray(model.start(data), dtype=float)
             key = (_bucket(observations(data)), start.shape, _kind(data))
         except STOPS:
+            raise
+        except BaseException:
             # The loop engine meets the same exception and records it.
             continue
         by_length.setdefault(key, []).append((b, start, data))
@@ -527,7 +529,7 @@ def _newton(f: Callable[[Array], Array], start: Array) -> dict[str, Array]:
 def _rise(f: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
     """Gradient and Hessian by central differences whose steps make f rise by 0.01.
 
-    The same search and formulas as `simstudy.derivatives.rise_steps` and `central_hessian`.
+    The same steps and formulas as `simstudy.derivatives.rise_steps` and `central_hessian`.
     """
     jax = _jax()
     jnp = jax.numpy
@@ -536,15 +538,33 @@ def _rise(f: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
     axes = jnp.eye(p)
     many = jax.vmap(f)
 
-    def search(_: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        steps, done = state
-        rise = (many(x + axes * steps) + many(x - axes * steps)) / 2 - middle
-        factor = jnp.clip(jnp.sqrt(RISE / jnp.where(rise > 0, rise, 1.0)), 1e-4, 1e4)
-        factor = jnp.where(jnp.isfinite(rise), jnp.where(rise <= noise, 100.0, factor), 0.1)
-        return jnp.where(done, steps, steps * factor), done | (jnp.abs(jnp.log(factor)) < 1e-3)
+    def change(steps: Array) -> Array:
+        both = many(jnp.concatenate([x + axes * steps, x - axes * steps]))
+        found = jnp.abs((both[:p] + both[p:]) / 2 - middle)
+        return jnp.where(found < jnp.inf, found, jnp.inf)
 
-    start = (1e-4 * (1 + jnp.abs(x)), jnp.zeros(p, dtype=bool))
-    steps, _ = jax.lax.fori_loop(0, 8, search, start)
+    def search(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        steps, low, high, done = state
+        found = change(steps)
+        low, high = jnp.where(found < RISE, steps, low), jnp.where(found < RISE, high, steps)
+        factor = jnp.sqrt(RISE / jnp.maximum(found, noise))
+        factor = jnp.where(found < jnp.inf, factor, 0.1)
+        new = steps * jnp.clip(factor, 1e-4, 1e4)
+        middling = jnp.where(low > 0, jnp.sqrt(low * high), high / 10)
+        new = jnp.where((low < new) & (new < high), new, middling)
+        return jnp.where(done, steps, new), low, high, done | (jnp.abs(jnp.log(factor)) < 1e-3)
+
+    def halve(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        steps, found, done = state
+        half = change(steps / 2)
+        straight = (3.6 * half < found) & (found < 4.4 * half)
+        done = done | (half <= noise) | straight | ~((found > noise) & (found < jnp.inf))
+        return jnp.where(done, steps, steps / 2), jnp.where(done, found, half), done
+
+    flat = jnp.zeros(p, dtype=bool)
+    start = (1e-4 * (1 + jnp.abs(x)), jnp.zeros(p), jnp.full(p, jnp.inf), flat)
+    steps = jax.lax.fori_loop(0, 12, search, start)[0]
+    steps = jax.lax.fori_loop(0, 30, halve, (steps, change(steps), flat))[0]
     e = axes * steps
     above, below = many(x + e), many(x - e)
     gradient = (above - below) / (2 * steps)

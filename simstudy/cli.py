@@ -157,7 +157,6 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--seed", type=int, metavar="S", help="instead of that of the results, "
                         "or of the study where there are none")  # fmt: skip
 
-
     describe_performance(
         add("performance", performance, "measure the performance of anybody's table of estimates",
             PERFORMANCE_EXAMPLE))  # fmt: skip

@@ -161,11 +161,11 @@ def gradient_hessian(gradient: Callable[[Array], Array], x: Array, step: Array) 
 
 
 def rise_steps(f: Function, x: Array, *, close: float = 1e-3) -> tuple[Array, int]:
-    """Find for every coordinate the step at which f rises by 0.01, whatever its units.
+    """Find for every coordinate the step at which f changes by 0.01, whatever its units.
 
-    The rise is the symmetric one, (f(x + h) + f(x - h)) / 2 - f(x), which is h**2 / 2 times the
-    curvature: a step of 0.14 standard errors. A coordinate along which f does not rise keeps the
-    last step tried.
+    The change is the symmetric one, (f(x + h) + f(x - h)) / 2 - f(x), which is h**2 / 2 times the
+    curvature: at a minimum f rises, over 0.14 standard errors. Where f is no parabola over that
+    distance, as where it flattens towards infinity, the step is halved until it is.
 
     Parameters
     ----------
@@ -174,7 +174,8 @@ def rise_steps(f: Function, x: Array, *, close: float = 1e-3) -> tuple[Array, in
     x : (p,)
         A point where f is finite.
     close : float
-        The search ends when the next step would differ by no more than this share.
+        The search ends when the next step would differ by no more than this share; where that is
+        above 1 the step is a rough one, not looked at further.
 
     Returns
     -------
@@ -187,19 +188,30 @@ def rise_steps(f: Function, x: Array, *, close: float = 1e-3) -> tuple[Array, in
     steps = 1e-4 * (1 + np.abs(x))
     for i in range(len(x)):
         e = np.zeros_like(x)
-        for _ in range(8):
-            e[i] = steps[i]
-            rise = (f(x + e) + f(x - e)) / 2 - middle
+
+        def change(h: float, e: Array = e, i: int = i) -> float:
+            e[i] = h
+            found = abs((f(x + e) + f(x - e)) / 2 - middle)
+            return found if found < np.inf else np.inf
+
+        h, low, high = steps[i], 0.0, np.inf
+        for _ in range(12):
+            found = change(h)
             evaluations += 2
-            if not np.isfinite(rise):
-                factor = 0.1
-            elif rise <= noise:
-                factor = 100.0
-            else:
-                factor = float(np.clip(np.sqrt(RISE / rise), 1e-4, 1e4))
-            steps[i] *= factor
+            low, high = (h, high) if found < RISE else (low, h)
+            factor = np.sqrt(RISE / max(found, noise)) if found < np.inf else 0.1
+            h *= min(max(factor, 1e-4), 1e4)
+            if not low < h < high:
+                h = np.sqrt(low * high) if low > 0 else high / 10
+            steps[i] = h
             if abs(np.log(factor)) < close:
                 break
+        while close < 1 and noise < found < np.inf:
+            half = change(steps[i] / 2)
+            evaluations += 2
+            if half <= noise or 3.6 * half < found < 4.4 * half:
+                break
+            steps[i], found = steps[i] / 2, half
     return steps, evaluations
 
 

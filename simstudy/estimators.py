@@ -14,9 +14,9 @@ import numpy as np
 from simstudy.arrays import Array, Data
 from simstudy.covariance import Place
 from simstudy.derivatives import Objective, objective
-from simstudy.fit import OPTIMIZERS, Fit, maximize
+from simstudy.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
 from simstudy.intervals import wald
-from simstudy.methods import Fitted, Inference, Method, PlainRun, Source, Wald
+from simstudy.methods import Fitted, Inference, Method, Source, Wald
 from simstudy.model import Model
 from simstudy.records import Block, Status, empty
 from simstudy.timelimit import STOPS
@@ -131,6 +131,11 @@ class MaximumLikelihood:
                 f"estimator {self.name!r}: optimizer {self.optimizer!r} is unknown; allowed are "
                 f"{', '.join(sorted(OPTIMIZERS))}"
             )
+        if self.as_is and self.optimizer.lower() in NEEDS_GRADIENT:
+            raise ValueError(
+                f"estimator {self.name!r}: SciPy's {self.optimizer} does not run without a "
+                "gradient, and as_is hands none over; take another optimizer, such as BFGS"
+            )
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -163,7 +168,7 @@ class MaximumLikelihood:
     def fit(self, target: Objective) -> Fit:
         """Fit one data set."""
         if self.as_is:
-            return PlainRun(self.optimizer)(Fitted(target, None, 0.0, None))  # type: ignore[arg-type]
+            return plain(target, optimizer=self.optimizer)
         return maximize(target, optimizer=self.optimizer)
 
     def answer(self, draws: Draws) -> Block:
@@ -234,9 +239,13 @@ def gather(
         method, began = estimator.methods[m], time.perf_counter()
         try:
             for source in method.sources:
-                if source not in found:
-                    found[source] = source(fitted)
-                    _plain(block.audit, b, found[source])
+                if source in found:
+                    continue
+                result = source(fitted)
+                if isinstance(result, Fit) and not any(isinstance(f, Fit) for f in found.values()):
+                    block.audit["plain_iterations"][b] = result.iterations
+                    block.audit["plain_edm"][b] = result.edm
+                found[source] = result
             if not isinstance(method, Wald):
                 inference = method(fitted, *(found[source] for source in method.sources))
                 write(block, np.array([b]), m, inference)
@@ -280,11 +289,15 @@ def together(
         began = time.perf_counter()
         try:
             _at_once(draws, m, method, rows, fits, sourced, block)
-        except Exception:
+        except STOPS:
+            raise
+        except BaseException:
             for b in rows:
                 try:
                     _at_once(draws, m, method, [b], fits, sourced, block)
-                except Exception as error:
+                except STOPS:
+                    raise
+                except BaseException as error:
                     if draws.strict:
                         raise
                     block.status[b, m] = Status.method_error
@@ -435,10 +448,3 @@ def _audit(audit: Mapping[str, Array], b: int, fit: Fit) -> None:
     audit["edm"][b] = fit.edm
     audit["smallest_eigenvalue"][b] = fit.smallest
     audit["condition"][b] = fit.condition
-
-
-def _plain(audit: Mapping[str, Array], b: int, result: Any) -> None:
-    """Write down how far from the optimum a plain run ended; the first one of a fit counts."""
-    if isinstance(result, Fit) and audit["plain_iterations"][b] == 0:
-        audit["plain_iterations"][b] = result.iterations
-        audit["plain_edm"][b] = result.edm

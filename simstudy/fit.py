@@ -33,9 +33,12 @@ from simstudy.records import Status
 
 FINE, FAILED = 1e-6, 1e-3
 NEAR_SINGULAR = 1e-6
+# A negative eigenvalue nearer to zero than this is rounding, not a way down.
+LEVEL = 1e-10
 # An EDM of 5e-17 is a hundred-millionth of a standard error: nothing further can be seen.
 POLISHED = 5e-17
 TAKES_HESSIAN = {"newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr"}
+NEEDS_GRADIENT = TAKES_HESSIAN - {"trust-constr"}
 TAKES_GRADIENT = TAKES_HESSIAN | {"cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"}
 OPTIMIZERS = TAKES_GRADIENT | {"nelder-mead", "powell", "cobyla", "cobyqa"}
 
@@ -62,9 +65,9 @@ class Fit:
     success : bool
         The optimizer's own flag.
     iterations, evaluations : int
-        Of the optimizer and the polish; evaluations count values of f, a gradient as one.
+        Iterations of the optimizer and the polish; values of f that SciPy counts as `nfev`.
     inverse : (p, p) or None
-        What the optimizer itself calls the inverse Hessian, on the scale it worked on.
+        What the optimizer of `plain` calls the inverse Hessian, on the scale it worked on.
     message : str
         The optimizer's own message.
     """
@@ -280,7 +283,7 @@ def _flat(target: Objective, point: _Point) -> bool:
         return False
     scale, values, vectors = _scaled_eigen(point.hessian)
     flattest = int(np.argmin(np.abs(values)))
-    if values[0] < -1e-10 or abs(values[flattest]) > NEAR_SINGULAR:
+    if values[0] < -LEVEL or abs(values[flattest]) > NEAR_SINGULAR:
         return False
     along = 1e3 * scale * vectors[:, flattest]
     level = 64 * np.finfo(float).eps * (1 + abs(point.value))
@@ -314,7 +317,7 @@ def _escape(target: Objective, point: _Point) -> _Point | None:
     if not np.isfinite(point.hessian).all():
         return None
     scale, values, vectors = _scaled_eigen(point.hessian)
-    if not values[0] < 0:
+    if not values[0] < -LEVEL:
         return None
     away = scale * vectors[:, 0] / np.sqrt(-values[0])
     ends = [_look(target, point.working + side * away) for side in (1.0, -1.0)]
@@ -403,14 +406,29 @@ def _derivatives(
 
 
 def _gradient_steps(gradient: Callable[[Array], Array], x: Array) -> Array:
-    """Steps of a hundredth of a standard error, from the gradient's own slope."""
+    """Steps of a hundredth of a standard error, shorter where the slope is not the same so far off.
+
+    Without that a likelihood that flattens towards infinity, whose standard errors have no end,
+    would get a Hessian from the other side of where it bends.
+    """
     steps = 1e-5 * (1 + np.abs(x))
     for i in range(len(x)):
         e = np.zeros_like(x)
-        e[i] = steps[i]
-        slope = abs((gradient(x + e)[i] - gradient(x - e)[i]) / (2 * steps[i]))
-        if np.isfinite(slope) and slope > 0:
-            steps[i] = 0.01 / np.sqrt(slope)
+
+        def slope(h: float, e: Array = e, i: int = i) -> float:
+            e[i] = h
+            return abs(float((gradient(x + e)[i] - gradient(x - e)[i]) / (2 * h)))
+
+        near = slope(steps[i])
+        if not 0 < near < np.inf:
+            continue
+        steps[i] = 0.01 / np.sqrt(near)
+        far = slope(steps[i])
+        for _ in range(20):
+            near = slope(steps[i] / 4)
+            if abs(far - near) <= 0.01 * near:
+                break
+            steps[i], far = steps[i] / 4, near
     return steps
 
 

@@ -325,6 +325,14 @@ class OptimizerInverse:
     run: PlainRun
     interval: Interval = wald
 
+    def __post_init__(self) -> None:
+        """Refuse an optimizer that returns no inverse Hessian."""
+        if self.run.optimizer.lower() not in ("bfgs", "l-bfgs-b"):
+            raise ValueError(
+                f"method {self.name!r}: SciPy's {self.run.optimizer} returns no inverse Hessian; "
+                "allowed are BFGS and L-BFGS-B"
+            )
+
     @property
     def sources(self) -> tuple[Source, ...]:
         """The plain run."""
@@ -337,7 +345,8 @@ class OptimizerInverse:
         if self.run.working:
             slope = slopes(theta, supports)[0]
             covariance = covariance * slope * slope[:, None]
-        return standard(theta, covariance, np.int8(0), self.interval, fitted.level, supports)
+        status = np.int8(sourced[0].status)
+        return standard(theta, covariance, status, self.interval, fitted.level, supports)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,8 @@ _SENTENCES = {
     Status.fit_error: "The fit failed with an exception; the audit's message says which.",
     Status.not_converged: "The fit ended away from a maximum: the estimated distance to it "
     "is 1e-3 log-likelihood units or more.",
-    Status.no_maximum: "The log-likelihood keeps rising while a parameter runs off, as in "
-    "separated data: there is no finite estimate.",
+    Status.no_maximum: "The log-likelihood keeps rising, or stays level, while a parameter runs "
+    "off, as in separated or collinear data: there is no finite estimate, or no single one.",
     Status.saddle: "The fit stopped where the Hessian is not positive definite: a saddle point, "
     "not a maximum.",
     Status.not_an_optimum: "The Hessian is not positive definite, so variances come out "

@@ -350,8 +350,8 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
     before = str(store.manifest()["engine"]) if store.begun() else engine
     if engine not in ("auto", before):
         raise StudyError(
-            f"{store.folder} was begun with the {before} engine; the {engine} engine agrees with it "
-            "to rounding only, and results are never mixed: leave --engine out, or give another "
+            f"{store.folder} was begun with the {before} engine; the {engine} engine agrees with "
+            "it to rounding only, and results are never mixed: leave --engine out, or give another "
             "folder with --out"
         )
     engine = before

@@ -310,5 +310,3 @@ def _alike(factors: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-
-

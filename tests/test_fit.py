@@ -138,6 +138,25 @@ def test_newton_alone_from_near_the_maximum():
     assert found.iterations < 6
 
 
+def test_newton_alone_from_where_a_full_step_would_lead_away():
+    """F = sqrt(1 + x**2): a full step from x leads to -x**3; halved until f falls, to zero."""
+
+    def root(theta, data):
+        return np.sqrt(1 + (theta[0] - data) ** 2)
+
+    model = Model(
+        "pseudo-Huber",
+        {"m": "real"},
+        start=lambda data: np.array([5.0]),
+        loglik=lambda theta, data: -root(theta, data),
+        score=lambda theta, data: ((data - theta[0]) / root(theta, data))[:, None],
+        hessian=lambda theta, data: -np.sum(root(theta, data) ** -3.0, keepdims=True)[None],
+    )
+    found = fit(model, np.zeros(4), optimizer=None)
+    assert found.status == Status.ok
+    assert_allclose(found.theta, 0, rtol=0, atol=1e-8)
+
+
 # -- badly scaled parameters -----------------------------------------------------------------------
 
 
@@ -351,7 +370,6 @@ def test_estimate_at_infinity_is_no_maximum(limit):
     assert fit(model, data).status == Status.no_maximum
 
 
-@pytest.mark.xfail(reason="differences of 0.14 standard errors reach too far", strict=False)
 @pytest.mark.parametrize("route", ["score", "neither"])
 @pytest.mark.parametrize("limit", LIMITS)
 def test_estimate_at_infinity_is_no_maximum_without_exact_derivatives(limit, route):
@@ -393,14 +411,12 @@ def maximum_at_a_wall():
                  loglik=loglik)  # fmt: skip
 
 
-@pytest.mark.xfail(reason="an infinite Hessian passes the factorization", strict=True)
 def test_maximum_at_a_wall_is_not_found():
     """Nothing differentiable is there; `ok`, at the start, would be a lie."""
     y = np.random.default_rng(7).uniform(size=50)
     assert fit(maximum_at_a_wall(), y).status != Status.ok
 
 
-@pytest.mark.xfail(reason="an infinite Hessian passes the factorization", strict=True)
 def test_equal_values_have_no_weibull_fit():
     model = replace(weibull.MODEL, score=None, hessian=None)
     assert fit(model, np.full(10, 3.0)).status != Status.ok
@@ -460,17 +476,17 @@ def test_plain_run_is_what_scipy_gives():
     assert_array_equal(lbfgsb.inverse, again.hess_inv.todense())
 
 
-def test_plain_run_over_the_working_scale():
+@pytest.mark.parametrize("exact", [False, True])
+def test_plain_run_over_the_working_scale(exact):
     """Its inverse is that of the working scale: standard errors of the logarithms."""
     target = objective(gamma.MODEL, GAMMA.data[0])
-    assert_array_equal(plain(target, working=True, most=0).theta, np.ones(2))
-    assert plain(target, working=True, exact=True).edm < FINE
-    found = plain(target, working=True)
+    assert_array_equal(plain(target, working=True, exact=exact, most=0).theta, np.ones(2))
+    found = plain(target, working=True, exact=exact)
     expected = case_fitted("gamma", 0).fit
     assert found.edm < FINE
-    exact = np.linalg.inv(expected.hessian) / expected.theta / expected.theta[:, None]
+    variances = np.linalg.inv(expected.hessian) / expected.theta / expected.theta[:, None]
     # BFGS updates: some percent
-    assert_allclose(np.sqrt(np.diag(found.inverse)), np.sqrt(np.diag(exact)), rtol=0.1)
+    assert_allclose(np.sqrt(np.diag(found.inverse) / np.diag(variances)), 1, rtol=0, atol=0.1)
 
 
 def test_plain_run_with_the_exact_gradient():

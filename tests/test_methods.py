@@ -252,7 +252,6 @@ def test_log_wald_is_wald_of_the_model_on_the_log_scale():
     assert_allclose(there.se * case_fitted("gamma", 0).fit.theta, found.se, rtol=1e-3)
 
 
-@pytest.mark.xfail(reason="the identity is handed on, whatever became of the run", strict=True)
 @pytest.mark.parametrize("method", [BFGS_INVERSE, METHODS["bfgs-inverse-exact"]])
 def test_run_that_ends_outside_the_support_gives_no_standard_error(method):
     """BFGS over a probability steps out of (0, 1), where the likelihood is nan, and stays there."""
