@@ -11,7 +11,7 @@ import functools
 import importlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,11 @@ def objective(model: Model, data: Data, *, autodiff: bool = False) -> Objective:
         by_jax = _autodiff(model.loglik)
         score, hessian = score or by_jax[0], hessian or by_jax[1]
     return Objective(model, data, score, hessian)
+
+
+def own_derivatives(target: Objective) -> Objective:
+    """Return the objective without automatic derivatives: no method changes another's numbers."""
+    return replace(target, score=target.model.score, hessian=target.model.hessian)
 
 
 @functools.lru_cache(maxsize=64)

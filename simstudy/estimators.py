@@ -13,7 +13,7 @@ import numpy as np
 
 from simstudy.arrays import Array, Data
 from simstudy.covariance import Place
-from simstudy.derivatives import Objective, objective
+from simstudy.derivatives import Objective, objective, own_derivatives
 from simstudy.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
 from simstudy.intervals import wald
 from simstudy.methods import Fitted, Inference, Method, Source, Wald
@@ -166,7 +166,8 @@ class MaximumLikelihood:
         return objective(self.model, data, autodiff=bool(self.lacking))
 
     def fit(self, target: Objective) -> Fit:
-        """Fit one data set."""
+        """Fit one data set, with the model's own derivatives whatever the methods need."""
+        target = own_derivatives(target)
         if self.as_is:
             return plain(target, optimizer=self.optimizer)
         return maximize(target, optimizer=self.optimizer)

@@ -31,6 +31,7 @@ from simstudy.derivatives import (
     Objective,
     central_hessian,
     gradient_hessian,
+    own_derivatives,
     rise_hessian,
     rise_steps,
     score_differences,
@@ -244,7 +245,8 @@ class Refits:
 
     def refit(self, fitted: Fitted, rows: Array) -> Array:
         """Fit one resample, `(n,)`, from the estimate; nan where that fails."""
-        again = replace(fitted.target, data=take(fitted.target.data, rows))
+        target = own_derivatives(fitted.target)
+        again = replace(target, data=take(target.data, rows))
         theta = fitted.fit.theta
         try:
             fit = maximize(again, theta, optimizer=None)

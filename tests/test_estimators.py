@@ -119,7 +119,6 @@ def test_method_in_company(case):
         assert_array_equal(alone.estimate, whole.estimate)
 
 
-@pytest.mark.xfail(reason="one method's automatic derivatives serve the fit of all", strict=True)
 def test_exact_method_in_company_of_a_model_without_derivatives():
     """Asking for `observed` too must not change the numbers of `observed-central`."""
     pytest.importorskip("jax")
