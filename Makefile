@@ -66,8 +66,12 @@ example: $(stamp)  ## Remake the published example, results/gamma
 	@$(bin)/simstudy run gamma
 
 .PHONY: bench
-bench: $(stamp)  ## Time the hand-written scripts of benchmarks/
-	@$(bin)/python benchmarks/scripts.py all $(if $(REPS),--replicates $(REPS)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+bench: $(stamp)  ## Time both engines against the hand-written scripts of benchmarks/
+	@$(bin)/python benchmarks/bench.py $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+.PHONY: clean-cache
+clean-cache: $(stamp)  ## Empty the cache of compiled programs
+	@rm -rf "$$($(bin)/python -c 'from simstudy.batched import cache_folder; print(cache_folder())')"
 
 .PHONY: chaos
 chaos: $(stamp)  ## Kill and damage ROUNDS runs at random; every table must come out the same

@@ -137,7 +137,14 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
         lanes = _lanes(estimator, rows, padded)
         settled = (lanes.state == CONVERGED) | (lanes.state == RISING)
         left -= set(rows[settled].tolist())
-        _write_fits(estimator, draws, block, lanes)
+        try:
+            _write_fits(estimator, draws, block, lanes)
+        except STOPS:
+            raise
+        except BaseException:
+            # Some fit makes a formula raise; one by one the loop engine finds out which.
+            left |= set(rows.tolist())
+            continue
         busy = draws.asked[rows][:, alone].any(axis=1) & (lanes.state == CONVERGED)
         for k in np.flatnonzero(busy):
             b = int(rows[k])

@@ -15,6 +15,7 @@ jax = pytest.importorskip("jax")
 from simstudy import MaximumLikelihood, Mechanism, Model, Scenario, Study, StudyError, batched  # noqa: E402
 from simstudy import replicate as loop  # noqa: E402
 from simstudy.arrays import where  # noqa: E402
+from simstudy.covariance import invert  # noqa: E402
 from simstudy.methods import (  # noqa: E402
     BFGS_INVERSE,
     OBSERVED,
@@ -24,7 +25,9 @@ from simstudy.methods import (  # noqa: E402
     OPG,
     SANDWICH,
     Bootstrap,
+    ExactHessian,
     Refits,
+    Wald,
 )
 from simstudy.models import (  # noqa: E402
     binomial,
@@ -174,6 +177,21 @@ def test_saddles_and_walls_go_to_the_loop():
     one, other = both(model, mechanism, {"n": 60}, [OBSERVED_CENTRAL], 8)
     assert_array_equal(one.status, other.status)
     assert_allclose(np.sort(one.estimate), np.sort(other.estimate), rtol=1e-6)
+
+
+def test_a_formula_that_raises_for_some_fits_spares_the_others():
+    """The same statuses as in the loop engine, and every other number as without it."""
+
+    def touchy(curvature):
+        if (curvature.hessian[..., 0, 0] > 22).any():
+            raise ArithmeticError("too much")
+        return invert(curvature.hessian)
+
+    methods = [OBSERVED, Wald("touchy", touchy, hessian=ExactHessian())]
+    one, other = both(*MODELS["gamma"], methods, 25)
+    assert_array_equal(one.status, other.status)
+    assert set(one.status[:, 1]) == {Status.ok, Status.method_error}
+    assert_allclose(one.se[:, 0], other.se[:, 0], rtol=1e-6)
 
 
 def numpy_loglik(theta, data):

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from simstudy import (
     FunctionEstimator,
@@ -436,6 +437,19 @@ def test_replay_gives_the_same_numbers_and_each_methods_matrix():
     for m, method in enumerate(GAMMA):
         matrix = again.matrices["gamma", method.name]
         assert_array_equal(np.sqrt(np.diagonal(matrix)), expected.se[4, m], err_msg=method.name)
+
+
+def test_replay_has_one_blas_thread_as_the_run_has():
+    """More threads change the last bits of a product."""
+    seen = set()
+
+    def watching(theta, data):
+        seen.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return exponential.loglik(theta, data)
+
+    with threadpool_limits(limits=2):
+        replay(exponentials(loglik=watching), 0, 0)
+    assert seen == {1}
 
 
 def test_replay_in_words_has_the_numbers_of_the_table():
