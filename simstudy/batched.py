@@ -72,7 +72,7 @@ def hindrance(estimator: MaximumLikelihood, data: Data) -> str | None:
     if importlib.util.find_spec("jax") is None:
         return "JAX is not installed (pip install 'simstudy[jax]')"
     _jax()
-    trouble = traceable(model, np.asarray(model.start(data), dtype=float), data)
+    trouble = traceable(model, from_working(np.zeros(len(model.names)), model.supports), data)
     if trouble is None:
         return None
     return (

@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -119,13 +120,26 @@ def to_working(theta: Array, supports: tuple[Support, ...]) -> Array:
 def from_working(working: Array, supports: tuple[Support, ...]) -> Array:
     """Map the working scale `(..., p)` back to theta: identity, exp or the logistic function."""
     theta = np.array(working, dtype=float)
-    with np.errstate(over="ignore"):
-        for j, support in enumerate(supports):
-            if support == "positive":
-                theta[..., j] = np.exp(theta[..., j])
-            elif support == "unit":
-                theta[..., j] = scipy.special.expit(theta[..., j])
+    positive, unit = _columns(supports)
+    if positive is not None:
+        with np.errstate(over="ignore"):
+            theta[..., positive] = np.exp(theta[..., positive])
+    if unit is not None:
+        theta[..., unit] = scipy.special.expit(theta[..., unit])
     return theta
+
+
+@functools.lru_cache(maxsize=256)
+def _columns(supports: tuple[Support, ...]) -> tuple[Array | None, Array | None]:
+    """Return the columns of the positive and of the unit parameters; None where there are none."""
+    found = [[j for j, s in enumerate(supports) if s == kind] for kind in SUPPORTS[1:]]
+    positive, unit = (
+        slice(columns[0], columns[-1] + 1)
+        if columns == list(range(columns[0], columns[-1] + 1))
+        else np.array(columns)
+        for columns in (columns or [-1] for columns in found)
+    )
+    return (positive if found[0] else None), (unit if found[1] else None)
 
 
 def slopes(theta: Array, supports: tuple[Support, ...]) -> tuple[Array, Array]:
@@ -136,11 +150,11 @@ def slopes(theta: Array, supports: tuple[Support, ...]) -> tuple[Array, Array]:
     """
     theta = np.asarray(theta, dtype=float)
     first, second = np.ones_like(theta), np.zeros_like(theta)
-    for j, support in enumerate(supports):
-        value = theta[..., j]
-        if support == "positive":
-            first[..., j] = second[..., j] = value
-        elif support == "unit":
-            first[..., j] = value * (1 - value)
-            second[..., j] = first[..., j] * (1 - 2 * value)
+    positive, unit = _columns(supports)
+    if positive is not None:
+        first[..., positive] = second[..., positive] = theta[..., positive]
+    if unit is not None:
+        value = theta[..., unit]
+        first[..., unit] = value * (1 - value)
+        second[..., unit] = first[..., unit] * (1 - 2 * value)
     return first, second

@@ -95,7 +95,7 @@ class Scenario:
         object.__setattr__(self, "truth", dict(truth))
 
 
-def grid(mechanism: Mechanism, only: Sequence[str] = (), **factors: Any) -> list[Scenario]:
+def grid(mechanism: Mechanism, /, only: Sequence[str] = (), **factors: Any) -> list[Scenario]:
     """Cross all factors: one scenario for every combination of the values in lists.
 
     `only` names the estimators that answer for them; all by default.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -474,7 +474,7 @@ def _judge(
 ) -> dict[Verdict, _Check]:
     """Ask every question of every row, gravest first."""
     x = {name: numbers[name].to_numpy(dtype=float) for name in numbers.columns}
-    z, alpha = float(norm.ppf(rule.confidence)), 1 - level
+    z, alpha = float(ndtri(rule.confidence)), 1 - level
     scale = x["relerror"], x["relerror_mcse"], x["relerror_n"]
     small = _magnitude(-scale[0], *scale[1:], rule, z)
     large = _magnitude(*scale, rule, z)
@@ -554,7 +554,7 @@ def _further(
 
     Where the numbers do not yet say, the count is that of a method without any fault.
     """
-    z, alpha = float(norm.ppf(rule.confidence)), 1 - level
+    z, alpha = float(ndtri(rule.confidence)), 1 - level
     edge = (1 + rule.cover) * alpha
     faultless = max(
         z**2 * edge * (1 - edge) / (rule.cover * alpha) ** 2,
@@ -669,8 +669,8 @@ def _because(cause: str, row: Row, judge: Row | None, level: float) -> str:
         case "bias" if not np.isnan(row["bias"]):
             return _bias(row, level)
         case "scale" if row["relerror_n"] > 0 and not np.isnan(row["relerror"]):
-            reach = float(norm.ppf((1 + level) / 2)) * (1 + row["relerror"] / 100)
-            alone = 2 * float(norm.cdf(reach)) - 1
+            reach = float(ndtri((1 + level) / 2)) * (1 + row["relerror"] / 100)
+            alone = 2 * float(ndtr(reach)) - 1
             return (
                 f"Scale: the standard error is {_scale(row)}; in a normal interval this alone "
                 f"would make {_decimal(level)} coverage {_decimal(alone)}."

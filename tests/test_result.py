@@ -18,11 +18,11 @@ from simstudy import (
     StudyError,
     grid,
 )
-from simstudy.methods import BFGS_INVERSE, OBSERVED
+from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
 from simstudy.performance import summarize
 
-RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, BFGS_INVERSE])
+RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
 
 
 def executed(study, folder, **options):
@@ -210,7 +210,7 @@ def test_the_report_has_all_its_files(result):
     measures = pd.read_csv(result.folder / "performance.csv")
     assert_array_equal(measures["value"], result.performance()["value"])
     text = (result.folder / "report.md").read_text(encoding="utf-8")
-    for method in ("observed", "bfgs-inverse"):
+    for method in ("observed", "opg"):
         assert method in text
 
 
