@@ -7,14 +7,14 @@ Every line is a process of its own, timed from its start to its end, a simstudy 
 report. A throughput beyond start-up is the difference of two lengths over the difference of their
 times. `cold` begins with an empty cache of compiled programs. Whole-run ratios hold a run of the
 bar's length against the script's time at that length: its start-up plus length / throughput, since
-the script is timed at shorter lengths.
+the script is timed at shorter lengths. Memory is that of the largest process. The floor (floor.py)
+is the time that the evaluations of the likelihood take alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -37,10 +37,10 @@ class Lengths(NamedTuple):
 
 
 LENGTHS = {
-    "gamma": Lengths((500, 2500), (500, 2500), (20_000, 100_000), 20_000),
-    "logit": Lengths((50, 250), (50, 250), (1000, 5000), 5000),
-    "weibull": Lengths((500, 2500), (500, 2500), (20_000, 100_000), 20_000),
-    "negbin": Lengths((50, 250), (50, 250), (1000, 5000), 5000),
+    "gamma": Lengths((2000, 8000), (1000, 5000), (20_000, 180_000), 20_000),
+    "logit": Lengths((100, 500), (100, 500), (5000, 25_000), 5000),
+    "weibull": Lengths((2000, 8000), (1000, 5000), (20_000, 180_000), 20_000),
+    "negbin": Lengths((100, 500), (100, 500), (2000, 10_000), 5000),
     "bootstrap": Lengths((10, 40), (10, 40), (250, 1000), 1000),
 }
 
@@ -66,11 +66,15 @@ def timed(command: list[str], cache: str) -> tuple[float, float]:
     """Run a command; return its wall seconds and peak megabytes."""
     began = time.perf_counter()
     environment = os.environ | ONE_THREAD | {"SIMSTUDY_CACHE": cache}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return time.perf_counter() - began, peak
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            raise SystemExit(f"{' '.join(command)}\n{output.read()}")
+    return seconds, usage.ru_maxrss / 1024
 
 
 def script(study: str, lengths: tuple[int, int], jobs: int, exact: bool) -> Timing:
@@ -123,6 +127,16 @@ def compare(study: str, jobs: int, scale: float) -> None:
         f"{fast.at(lengths.bar):.1f} s: {slow.at(lengths.bar) / cold:.1f} times the script cold, "
         f"{slow.at(lengths.bar) / warm.at(lengths.bar):.1f} times warm"
     )
+    if study != "bootstrap":
+        command = [sys.executable, str(HERE / "floor.py"), study]
+        environment = os.environ | ONE_THREAD | {"SIMSTUDY_CACHE": cache}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        floor = float(done.stdout)
+        whole = 1e6 * jobs / warm.rate
+        print(
+            f"floor {floor:,.1f} us of one core per replicate; simstudy takes {whole:,.1f} us, "
+            f"{whole / floor:.1f} times the floor"
+        )
     shutil.rmtree(cache)
 
 

@@ -17,12 +17,13 @@ import functools
 import importlib
 import importlib.util
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +51,7 @@ IN_PROGRAMS = (ExactHessian, ExactScores, RiseHessian)
 # Above so many parameters optimistix' BFGS comes before Newton: a Hessian costs p gradients.
 NEWTON_FROM_THE_START = 50
 CONVERGED, RISING, LOST = 1, 2, 3
+_compiled = [0.0]
 
 
 def block(study: Study, index: int, first: int, last: int) -> dict[str, Block]:
@@ -82,6 +84,11 @@ def hindrance(estimator: MaximumLikelihood, data: Data) -> str | None:
     )
 
 
+def compiling() -> float:
+    """Return the seconds this process has spent tracing and compiling, or loading, programs."""
+    return _compiled[0]
+
+
 def cache_folder() -> Path:
     """Return where compiled programs are kept: `SIMSTUDY_CACHE`, or the user's cache folder."""
     given = os.environ.get("SIMSTUDY_CACHE")
@@ -98,12 +105,19 @@ def _jax() -> Any:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)
+    jax.monitoring.register_event_duration_secs_listener(_count)
     with contextlib.suppress(OSError):
         cache_folder().mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return jax
+
+
+def _count(event: str, seconds: float, **_: object) -> None:
+    """Add what JAX says it spent on a program."""
+    if event.startswith("/jax/core/compile/"):
+        _compiled[0] += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,30 +233,39 @@ def _groups(
 ) -> list[tuple[Array, tuple[Array, Data, Array]]]:
     """Sort data sets by padded length; stack starts, padded data and weights of each group."""
     model = estimator.model
-    by_length: dict[Any, list[tuple[int, Array, Data]]] = {}
+    by_kind: dict[Any, list[_Member]] = {}
     for b, data in enumerate(draws.data):
         if isinstance(data, Exception):
             continue
         try:
             start = np.asarray(model.start(data), dtype=float)
-            key = (_bucket(observations(data)), start.shape, _kind(data))
+            n = observations(data)
+            key = (_bucket(n), start.shape, _kind(data))
         except STOPS:
             raise
         except BaseException:
             # The loop engine meets the same exception and records it.
             continue
-        by_length.setdefault(key, []).append((b, start, data))
+        by_kind.setdefault(key, []).append(_Member(b, start, data, n))
     groups = []
-    for (length, shape, _), members in by_length.items():
+    for (length, shape, _), members in by_kind.items():
         if shape == (len(model.names),):
-            usable = inside(np.stack([start for _, start, _ in members]), model.supports).all(
-                axis=1
-            )
+            starts = np.stack([member.start for member in members])
+            usable = inside(starts, model.supports).all(axis=1)
             kept = [member for member, good in zip(members, usable, strict=True) if good]
             if kept:
-                rows = np.array([b for b, _, _ in kept])
+                rows = np.array([member.row for member in kept])
                 groups.append((rows, _stack(model.supports, length, kept)))
     return groups
+
+
+class _Member(NamedTuple):
+    """A data set of n observations, where it stands in the block, and where its fit starts."""
+
+    row: int
+    start: Array
+    data: Data
+    n: int
 
 
 def _kind(data: Data) -> tuple[Any, ...]:
@@ -260,31 +283,31 @@ def _bucket(n: int) -> int:
 
 
 def _stack(
-    supports: tuple[Support, ...], length: int, members: Sequence[tuple[int, Array, Data]]
+    supports: tuple[Support, ...], length: int, members: Sequence[_Member]
 ) -> tuple[Array, Data, Array]:
     """Pad with copies of the first observation, which weigh nothing."""
-    starts = to_working(np.stack([start for _, start, _ in members]), supports)
-    weights = np.zeros((len(members), length))
-    for k, (_, _, data) in enumerate(members):
-        weights[k, : observations(data)] = 1.0
+    starts = to_working(np.stack([member.start for member in members]), supports)
+    sizes = np.array([member.n for member in members])
+    weights = (np.arange(length) < sizes[:, None]).astype(float)
 
     def stack(arrays: Sequence[Array]) -> Array:
         first = np.asarray(arrays[0])
         out = np.empty((len(arrays), length, *first.shape[1:]), dtype=first.dtype)
-        for k, array in enumerate(arrays):
-            out[k, : len(array)] = array
-            out[k, len(array) :] = array[0]
+        for n in np.unique(sizes):
+            own = np.flatnonzero(sizes == n)
+            out[own, :n] = [arrays[k] for k in own.tolist()]
+            out[own, n:] = out[own, :1]
         return out
 
-    data = members[0][2]
+    data = members[0].data
     if isinstance(data, Mapping):
-        return starts, {k: stack([d[k] for _, _, d in members]) for k in data}, weights
-    return starts, stack([d for _, _, d in members]), weights
+        return starts, {k: stack([member.data[k] for member in members]) for k in data}, weights
+    return starts, stack([member.data for member in members]), weights
 
 
 def _lanes(estimator: MaximumLikelihood, rows: Array, padded: tuple[Array, Data, Array]) -> _Lanes:
     """Run the fits of one group through its program, a fixed number of lanes at a time."""
-    began = time.perf_counter()
+    began = time.perf_counter() - compiling()
     model = estimator.model
     sources = {s for m in estimator.methods if _in_programs(m) for s in m.sources}
     wanted = tuple(any(isinstance(s, kind) for s in sources) for kind in IN_PROGRAMS[1:])
@@ -303,7 +326,7 @@ def _lanes(estimator: MaximumLikelihood, rows: Array, padded: tuple[Array, Data,
         rise = natural_hessian(found["rise_gradient"], found["rise"], theta, model.supports)
         given[RiseHessian()] = rise
     gradient = found["gradient"] / slopes(theta, model.supports)[0]
-    spent = time.perf_counter() - began
+    spent = time.perf_counter() - compiling() - began
     return _Lanes(rows, place, gradient, found["iterations"], found["state"], given, spent)
 
 
@@ -314,15 +337,35 @@ def _width(length: int, p: int) -> int:
 
 
 def _in_lanes(program: Callable[..., Any], inputs: tuple[Any, ...], width: int) -> dict[str, Array]:
-    """Run a program over all data sets, the last lanes filled with copies."""
-    total = len(inputs[0])
-    pieces = []
-    for first in range(0, total, width):
-        rows = np.minimum(np.arange(first, first + width), total - 1)
-        chosen = _jax().tree_util.tree_map(lambda values, rows=rows: values[rows], inputs)
-        out = program(*chosen)
-        pieces.append({k: np.asarray(v)[: total - first] for k, v in out.items()})
+    """Run a program over all data sets, the last lanes filled with copies.
+
+    Where the device has not enough memory, in half as many lanes.
+    """
+    jax = _jax()
+    total, first = len(inputs[0]), 0
+    pieces: list[dict[str, Array]] = []
+    while first < total:
+        rows: Any = slice(first, first + width)
+        if first + width > total:
+            rows = np.minimum(np.arange(first, first + width), total - 1)
+        chosen = jax.tree_util.tree_map(lambda values, rows=rows: values[rows], inputs)
+        try:
+            out = program(*chosen)
+            pieces.append({k: np.asarray(v)[: total - first] for k, v in out.items()})
+        except jax.errors.JaxRuntimeError as error:
+            if width == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            width //= 2
+            _tell(f"out of device memory: {width} data sets at a time from here on")
+        else:
+            first += width
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+@functools.cache
+def _tell(text: str) -> None:
+    """Say something once."""
+    print(text, file=sys.stderr)
 
 
 def _fit(lanes: _Lanes, k: int) -> Fit:

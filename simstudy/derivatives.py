@@ -277,4 +277,6 @@ def traceable(model: Model, theta: Array, data: Data) -> str | None:
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
     if namespace(shape) is np and not hasattr(shape, "dtype"):
         return f"it returns {type(shape).__name__}"
+    if shape.dtype != np.float64:
+        return f"it returns {shape.dtype}"
     return None

@@ -76,7 +76,7 @@ class Progress:
 
     def __init__(self, total: int, quiet: bool) -> None:
         """Begin to count."""
-        self.total, self.done, self.failures = total, 0, 0
+        self.total, self.done, self.failures, self.compiling = total, 0, 0, 0.0
         self.began = self.spoken = time.monotonic()
         self.bar: Any = None
         self.quiet = quiet or total == 0
@@ -90,7 +90,7 @@ class Progress:
         self.done += replicates
         self.failures += failures
         if self.bar is not None:
-            self.bar.set_postfix_str(f"failed fits {self.failures}", refresh=False)
+            self.bar.set_postfix_str(self._noted(), refresh=False)
             self.bar.update(replicates)
         elif not self.quiet and time.monotonic() - self.spoken >= 10:
             self.spoken = time.monotonic()
@@ -98,10 +98,15 @@ class Progress:
             left = (self.total - self.done) / rate
             print(
                 f"{self.done:,} of {self.total:,} replicates, {rate:,.0f} per second, "
-                f"{left:,.0f} s left, failed fits {self.failures:,}",
+                f"{left:,.0f} s left, {self._noted()}",
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _noted(self) -> str:
+        """Say what is not a rate: failures, and the workers' seconds for compiling programs."""
+        compiled = f", compiling {self.compiling:.1f} s" if self.compiling else ""
+        return f"failed fits {self.failures:,}{compiled}"
 
     def close(self) -> None:
         """Leave the bar as it is."""

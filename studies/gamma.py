@@ -43,6 +43,6 @@ STUDY = Study(
         )
     ],
     replicates=1000,
-    fewer={"bootstrap": 200},
+    fewer={"bootstrap": 200, "bfgs-inverse": 250, "lbfgsb-inverse": 250},
     seed=20261120,
 )

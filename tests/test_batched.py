@@ -39,6 +39,7 @@ from simstudy.models import (  # noqa: E402
     poisson,
     poisson_regression,
     probit,
+    student_t,
     weibull,
 )
 from simstudy.models.regression import autoregressive  # noqa: E402
@@ -66,6 +67,11 @@ MODELS = {
         {"n": 60},
     ),
     "probit": (probit.model(2), probit.mechanism(X, BETA), {"n": 40}),
+    "student-t": (
+        student_t.model(5.0),
+        student_t.mechanism(5.0),
+        {"n": 40, "mu": 1.0, "sigma": 2.0},
+    ),
     "weibull-censored": (
         weibull.CENSORED_MODEL,
         weibull.CENSORED_MECHANISM,
@@ -228,6 +234,47 @@ def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
     large = s.run(out=tmp_path / "b", jobs=1, quiet=True, replicates=4000)
     assert large.manifest()["engine"] == "batched"
     assert len(large.table()) == 4000
+
+
+def test_the_time_of_compilation_is_told_apart(tmp_path):
+    """A new program is compiled once: the first run says how long, a fit's seconds leave it out."""
+    batched._program.cache_clear()
+    s = study(*MODELS["exponential"], [OBSERVED], replicates=64)
+    result = s.run(out=tmp_path / "a", engine="batched", jobs=1, quiet=True)
+    again = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=128)
+    first, second = (run["compiling"] for run in again.manifest()["runs"])
+    assert first > 0 == second
+    assert first > 64 * result.audit()["seconds"].mean()
+
+
+def test_too_little_memory_halves_the_lanes_and_says_so(capsys):
+    """A program that has room for three lanes only answers for all data sets all the same."""
+
+    def program(values):
+        if len(values) > 3:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return {"double": 2 * values}
+
+    found = batched._in_lanes(program, (np.arange(11.0),), 16)
+    assert_array_equal(found["double"], 2 * np.arange(11.0))
+    assert "2 data sets at a time" in capsys.readouterr().err
+
+    def broken(values):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        batched._in_lanes(broken, (np.arange(11.0),), 16)
+
+
+def test_single_precision_is_refused():
+    """Half of the digits of a likelihood are too few for its second differences."""
+
+    def single(theta, data):
+        return (exponential.loglik(theta, data)).astype("float32")
+
+    model = Model("mine", {"rate": "positive"}, lambda data: np.ones(1), single)
+    found = batched.hindrance(MaximumLikelihood(model, [OBSERVED]), np.ones(5))
+    assert "it returns float32" in found
 
 
 def test_where_is_the_same_on_numpy_and_jax():

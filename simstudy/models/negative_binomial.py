@@ -39,10 +39,15 @@ def _log_rising(y: Array, a: Array) -> Array:
     """Sum of log(1 + a j) over j < y, also for a dispersion next to zero.
 
     That is log Gamma(r + y) - log Gamma(r) + y log(a) with r = 1 / a, where gamma functions of a
-    large r nearly cancel: eight factors are split off, and Stirling's series starts at r + 8.
+    large r nearly cancel: eight factors 1 + a y / (1 + a k) are split off, and Stirling's series
+    starts at r + 8. The product of the factors less one is a sum of positive terms.
     """
     b = a / (1 + 8 * a)
-    first = log1p(a * y[:, None] / (1 + a * np.arange(8.0))).sum(axis=1)
+    above = a * y
+    for k in range(1, 8):
+        more = a * y / (1 + a * k)
+        above = above + more + above * more
+    first = log1p(above)
     series = (y + 1 / b - 0.5) * log1p(b * y) - y + _stirling(b / (1 + b * y)) - _stirling(b)
     return y * log1p(8 * a) - first + series
 
