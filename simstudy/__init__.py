@@ -16,6 +16,7 @@ _WHERE = {
     "StudyError": "study",
     "grid": "study",
     "load": "study",
+    "performance": "summary",
 }
 __all__ = sorted(_WHERE)
 

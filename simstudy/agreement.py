@@ -8,26 +8,36 @@ error to trust there (White 1982, Econometrica 50:1).
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import eigh
-from scipy.stats import f as fisher
+from scipy.special import fdtrc
 
 from simstudy.arrays import Array
 from simstudy.derivatives import rise_hessian, score_differences
 from simstudy.estimators import MaximumLikelihood
 from simstudy.study import Scenario, Study, draw
+from simstudy.written import read_csv, save_csv
 
 DRAWS = 300
 """Data sets that are looked at, or as many as the study has replicates."""
 
 FEWEST = 50
-"""Data sets below which nothing is said."""
+"""Data sets below which nothing is said; fewer than `DRAWS` are a multiple of it."""
+
+SECONDS = 2.0
+"""What a run spends on all cells together. Of slow cells fewer data sets are looked at."""
+
+PILOT = 5
+"""Data sets whose median time is that of one; the first may compile."""
 
 FALSE_ALARM = 1e-6
 """Nominal chance that a study whose mechanisms all match is told otherwise, all cells together.
@@ -47,8 +57,8 @@ FILE = "agreement.csv"
 
 EMPTY = pd.DataFrame(
     columns=[
-        "scenario", "estimator", "wrong", "draws", "score_p", "information_p", "ratio", "finding",
-        "sentence",
+        "scenario", "estimator", "wrong", "draws", "available", "score_p", "information_p", "ratio",
+        "finding", "sentence",
     ]
 )  # fmt: skip
 
@@ -115,10 +125,10 @@ def zero_mean(vectors: Array, size: Array | None = None) -> Equality:
     if q == 0:
         return Equality(0.0, 1.0)
     statistic = float(m * (along[varied] ** 2 / spread[varied]).sum())
-    return Equality(statistic, float(fisher.sf(statistic * (m - q) / (q * (m - 1)), q, m - q)))
+    return Equality(statistic, float(fdtrc(q, m - q, statistic * (m - q) / (q * (m - 1)))))
 
 
-def agreement(study: Study, *, draws: int = DRAWS) -> pd.DataFrame:
+def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) -> pd.DataFrame:
     """Test every scenario's mechanism against the likelihoods that are fitted to it.
 
     Parameters
@@ -127,17 +137,20 @@ def agreement(study: Study, *, draws: int = DRAWS) -> pd.DataFrame:
         Its first data sets are looked at, those of replicates 0, 1, ...
     draws : int
         How many at most; no more than the study has replicates.
+    seconds : float
+        About how long it may take. The time goes to the cells in equal parts, to those of another
+        mechanism or estimator first; what one leaves goes to the next.
 
     Returns
     -------
     pandas.DataFrame
         One row per scenario and maximum likelihood estimator: scenario, estimator, wrong (the
-        mechanism says that it is wrong on purpose), draws, score_p, information_p, ratio (outer
-        product over negative Hessian, in the direction in which they differ most), finding and
-        sentence. The finding is `agrees`, `wrong-truth`, `wrong-likelihood`, `as-intended` (the
-        likelihood is wrong and the mechanism says so) or `not-asked`. A p-value counts as a
-        mismatch below `FALSE_ALARM` over the number of p-values, that of the information only where
-        the ratio is beyond `MATERIAL`.
+        mechanism says that it is wrong on purpose), draws (data sets looked at, the first of those)
+        available, score_p, information_p, ratio (outer product over negative Hessian, in the
+        direction in which they differ most), finding and sentence. The finding is `agrees`,
+        `wrong-truth`, `wrong-likelihood`, `as-intended` (the likelihood is wrong and the mechanism
+        says so) or `not-asked`. A p-value counts as a mismatch below `FALSE_ALARM` over the number
+        of p-values, that of the information only where the ratio is beyond `MATERIAL`.
 
     Examples
     --------
@@ -152,18 +165,18 @@ def agreement(study: Study, *, draws: int = DRAWS) -> pd.DataFrame:
     ('as-intended', np.float64(2.0))
     """
     draws = min(draws, study.replicates)
-    cells = [
-        (scenario, estimator, _tested(study, scenario, estimator, draws))
-        for scenario in study.scenarios
-        for estimator in study.answering(scenario)
-        if isinstance(estimator, MaximumLikelihood)
-    ]
-    asked = sum(isinstance(found, tuple) for _, _, found in cells)
+    cells = _asked(study)
+    ends = time.monotonic() + seconds
+    found: dict[int, tuple[_Found | str, int]] = {}
+    for done, index in enumerate(_strangers_first(cells)):
+        left = ends - time.monotonic()
+        found[index] = _tested(study, *cells[index], draws, left / (len(cells) - done), left)
+    asked = sum(isinstance(answer, tuple) for answer, _ in found.values())
     edge = FALSE_ALARM / max(2 * asked, 1)
     rows = []
-    for scenario, estimator, found in cells:
-        row = {"scenario": scenario.key, "estimator": estimator.name}
-        rows.append(row | _row(scenario, found, edge, draws))
+    for index, (scenario, estimator) in enumerate(cells):
+        row = {"scenario": scenario.key, "estimator": estimator.name, "available": draws}
+        rows.append(row | _row(scenario, *found[index], edge))
     return pd.DataFrame(rows, columns=EMPTY.columns)
 
 
@@ -171,10 +184,18 @@ def keep(study: Study, folder: Path) -> None:
     """Write `agreement.csv` into a results folder, unless it holds what would be written."""
     path = folder / FILE
     if path.exists():
-        stored = pd.read_csv(path)
-        if len(stored) and stored["draws"].max() >= min(DRAWS, study.replicates):
+        stored = read_csv(path)
+        cells = {(row.scenario, row.estimator) for row in stored.itertuples()}
+        enough = len(stored) and stored["available"].max() >= min(DRAWS, study.replicates)
+        if enough and cells >= {(s.key, e.name) for s, e in _asked(study)}:
             return
-    agreement(study).to_csv(path, index=False)
+    save_csv(agreement(study, seconds=SECONDS), path)
+
+
+def _asked(study: Study) -> list[tuple[Scenario, MaximumLikelihood]]:
+    """List the scenarios with the estimators that have a likelihood."""
+    every = [(s, e) for s in study.scenarios for e in study.answering(s)]
+    return [(s, e) for s, e in every if isinstance(e, MaximumLikelihood)]
 
 
 def alarms(found: pd.DataFrame) -> list[str]:
@@ -198,30 +219,80 @@ def alarms(found: pd.DataFrame) -> list[str]:
 _Found = tuple[Equality, Equality, float]
 
 
+def _strangers_first(cells: Sequence[tuple[Scenario, MaximumLikelihood]]) -> list[int]:
+    """Order cells: the first of every mechanism with every estimator, then the second of each."""
+    seen: Counter[tuple[str, str]] = Counter()
+    turns = []
+    for scenario, estimator in cells:
+        pair = (scenario.mechanism.name, estimator.name)
+        turns.append(seen[pair])
+        seen[pair] += 1
+    return sorted(range(len(cells)), key=turns.__getitem__)
+
+
 def _tested(
-    study: Study, scenario: Scenario, estimator: MaximumLikelihood, draws: int
-) -> _Found | str:
-    """Test one cell, or return why it cannot be tested."""
+    study: Study,
+    scenario: Scenario,
+    estimator: MaximumLikelihood,
+    draws: int,
+    share: float,
+    left: float,
+) -> tuple[_Found | str, int]:
+    """Test one cell, or return why it cannot be tested; and how many data sets were looked at."""
     missing = [name for name in estimator.parameters if name not in scenario.truth]
     if missing:
-        return f"the truth of {', '.join(missing)} is not given"
+        return f"the truth of {', '.join(missing)} is not given", 0
     if draws < FEWEST:
-        return f"it takes {FEWEST} replicates"
+        return f"it takes {FEWEST} replicates", 0
     theta = np.array([scenario.truth[name] for name in estimator.parameters], dtype=float)
-    scores, outer, curved = [], [], []
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        for by_observation, negative in _derivatives(study, scenario, estimator, theta, draws):
-            if np.isfinite(by_observation).all() and np.isfinite(negative).all():
-                scores.append(by_observation.sum(axis=0))
-                outer.append(by_observation.T @ by_observation)
-                curved.append(negative)
+        if math.isfinite(left):
+            draws = _affordable(_pace(study, scenario, estimator, theta, left), draws, share, left)
+        if not draws:
+            return "it takes longer than a run spends on it", 0
+        return _compared(_derivatives(study, scenario, estimator, theta, range(draws))), draws
+
+
+def _pace(
+    study: Study, scenario: Scenario, estimator: MaximumLikelihood, theta: Array, left: float
+) -> float:
+    """Return the seconds that one data set takes."""
+    began = time.perf_counter()
+    clock = [began]
+    for replicate in range(PILOT):
+        if clock[-1] - began >= left:
+            return math.inf
+        list(_derivatives(study, scenario, estimator, theta, [replicate]))
+        clock.append(time.perf_counter())
+    return float(np.median(np.diff(clock)))
+
+
+def _affordable(pace: float, draws: int, share: float, left: float) -> int:
+    """Return how many data sets there is time for: all, or a multiple of the fewest, or none.
+
+    A cell that can be tested in what is left is tested, though that be more than its share.
+    """
+    if draws * pace <= share:
+        return draws
+    fewer = max(int(share / pace) // FEWEST * FEWEST, FEWEST)
+    return fewer if fewer * pace <= left else 0
+
+
+def _compared(derivatives: Iterable[tuple[Array, Array]]) -> _Found | str:
+    """Hold scores against zero, and their outer products against negative Hessians."""
+    scores, outer, curved = [], [], []
+    for by_observation, negative in derivatives:
+        if np.isfinite(by_observation).all() and np.isfinite(negative).all():
+            scores.append(by_observation.sum(axis=0))
+            outer.append(by_observation.T @ by_observation)
+            curved.append(negative)
     if len(scores) < FEWEST:
         return "too few data sets could be drawn and have finite derivatives"
     product, hessian = np.array(outer), np.array(curved)
-    rows, columns = np.tril_indices(len(theta))
+    rows, columns = np.tril_indices(len(hessian[0]))
     if len(scores) < 2 * len(rows):  # many parameters: the diagonal alone
-        rows = columns = np.arange(len(theta))
+        rows = columns = np.arange(len(hessian[0]))
     size = np.sqrt((product**2 + hessian**2).mean(axis=0))
     return (
         zero_mean(np.array(scores)),
@@ -231,10 +302,14 @@ def _tested(
 
 
 def _derivatives(
-    study: Study, scenario: Scenario, estimator: MaximumLikelihood, theta: Array, draws: int
+    study: Study,
+    scenario: Scenario,
+    estimator: MaximumLikelihood,
+    theta: Array,
+    replicates: Iterable[int],
 ) -> Iterator[tuple[Array, Array]]:
     """Yield scores `(n, p)` and negative Hessians, exact where there are formulas."""
-    for replicate in range(draws):
+    for replicate in replicates:
         try:
             target = estimator.bind(draw(study, scenario, replicate))
             if target.score is None:
@@ -257,7 +332,7 @@ def _ratio(product: Array, hessian: Array) -> float:
     return float(values[np.abs(np.log(values)).argmax()]) if len(values) else np.nan
 
 
-def _row(scenario: Scenario, found: _Found | str, edge: float, draws: int) -> dict[str, object]:
+def _row(scenario: Scenario, found: _Found | str, draws: int, edge: float) -> dict[str, object]:
     """Say what was found."""
     row: dict[str, object] = {"wrong": scenario.mechanism.wrong, "draws": draws}
     if isinstance(found, str):

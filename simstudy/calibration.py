@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
 import pandas as pd
-from scipy.signal import fftconvolve
-from scipy.special import gammaln, ndtr, stdtr, xlogy
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrik, gammaln, ndtr, stdtr, xlogy
 
 from simstudy.longtable import check_level, critical
 from simstudy.montecarlo import Array, Measure, Vector, floats, present, share
-from simstudy.performance import summarize
+from simstudy.summary import summarize
 
 
 def pit(estimate: Vector, se: Vector, truth: Vector, df: Vector | None = None) -> Array:
@@ -86,7 +84,7 @@ def calibration(
     Parameters
     ----------
     table : pandas.DataFrame
-        A long table, as for `simstudy.performance.summarize`. Its limits are not looked at:
+        A long table, as for `simstudy.summary.summarize`. Its limits are not looked at:
         intervals come from the standard error, by Student's t where there is a column df.
     by : sequence of str, optional
         The group columns; by default all that tell groups apart.
@@ -184,7 +182,8 @@ def ecdf_bands(n: int, level: float = 0.95, points: int = 100) -> Bands:
     steps = np.exp(xlogy(counts, rate) - rate - gammaln(counts + 1))
 
     def limits(miss: float) -> tuple[Array, Array]:
-        return binom.ppf(miss / 2, n, at).astype(int), binom.isf(miss / 2, n, at).astype(int)
+        # the upper limit is the lower one of the numbers above the point
+        return _quantile(miss / 2, n, at), n - _quantile(miss / 2, n, 1 - at)
 
     narrow, wide = 1 - level, (1 - level) / points  # pointwise; Bonferroni's is wide enough
     for _ in range(16):
@@ -197,16 +196,28 @@ def ecdf_bands(n: int, level: float = 0.95, points: int = 100) -> Bands:
     return Bands(at, lower / n, upper / n)
 
 
+def _quantile(chance: float, n: int, at: Array) -> Array:
+    """Return the smallest binomial count whose distribution function reaches a chance."""
+    count = np.ceil(bdtrik(chance, n, at))
+    below = np.maximum(count - 1, 0)
+    return np.asarray(np.where(bdtr(below, n, at) >= chance, below, count), dtype=int)
+
+
 def _stays(steps: Array, lower: Array, upper: Array) -> float:
     """Return the chance that counts of uniform numbers stay within limits at equidistant points.
 
     `steps` has the Poisson probabilities of 0 ... n numbers between two points.
     """
     n = len(steps) - 1
+    convolve: Callable[[Array, Array], Array] = np.convolve
+    if n > 50_000:  # it pays: the import alone takes half a second
+        from scipy.signal import fftconvolve
+
+        convolve = fftconvolve
     chance, first = np.ones(1), 0  # of each possible count, from `first` on
     for low, high in zip(lower, upper, strict=True):
         fewest = max(low - (first + len(chance) - 1), 0)
-        reached = fftconvolve(chance, steps[fewest : high - first + 1])
+        reached = convolve(chance, steps[fewest : high - first + 1])
         start = first + fewest
         chance, first = reached[max(low - start, 0) : high - start + 1], max(low, start)
     last = steps[n - first - np.arange(len(chance))]

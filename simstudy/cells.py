@@ -51,7 +51,7 @@ def cells_of(table: pd.DataFrame, by: list[str]) -> Cells:
     Parameters
     ----------
     table : pandas.DataFrame
-        A long table (see `simstudy.performance.summarize`).
+        A long table (see `simstudy.summary.summarize`).
     by : list of str
         The group columns.
 

@@ -6,6 +6,7 @@ import argparse
 import ast
 import shlex
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
                      help="replicates per stored block; changes no number")  # fmt: skip
     run.add_argument("--fresh", action="store_true",
                      help="begin anew; what the folder holds is moved aside")  # fmt: skip
+    run.add_argument("--accept-code", action="store_true",
+                     help="go on although code was changed; the report says what")  # fmt: skip
     run.add_argument("--shard", type=shard, metavar="I/N",
                      help="run one share of N, beside others in the same folder")  # fmt: skip
     run.add_argument("--dask", metavar="ADDRESS",
@@ -156,6 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--replicate", type=int, required=True, metavar="I", help="from 0")
     replay.add_argument("--seed", type=int, metavar="S", help="instead of that of the results, "
                         "or of the study where there are none")  # fmt: skip
+    replay.add_argument("--save", type=Path, metavar="FILE.npz", help="save its data, too")
+    replay.add_argument("--pdb", action="store_true",
+                        help="open the debugger at the first exception in it")  # fmt: skip
 
     describe_performance(
         add("performance", performance, "measure the performance of anybody's table of estimates",
@@ -192,6 +198,7 @@ def _study(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """Run a study and write its report."""
+    from simstudy.report import prepare
     from simstudy.result import Result
     from simstudy.run import run
     from simstudy.study import StudyError, load
@@ -201,6 +208,8 @@ def _run(options: argparse.Namespace) -> int:
     study, reference = load(options.study)
     again = _command(options)
     runs: Any = run if options.until is None else runner_until(options)
+    if options.shard is None:
+        threading.Thread(target=prepare, daemon=True).start()
     with _executor(options) as executor:
         outcome = runs(
             study,
@@ -217,6 +226,7 @@ def _run(options: argparse.Namespace) -> int:
             max_fail=options.max_fail,
             shard=options.shard,
             fresh=options.fresh,
+            accept_code=options.accept_code,
             quiet=options.quiet,
             command=again,
         )
@@ -316,7 +326,7 @@ def _replay(options: argparse.Namespace) -> int:
     """Run one replicate again and show it."""
     from dataclasses import replace
 
-    from simstudy.replay import show
+    from simstudy.replay import debug, save, show
     from simstudy.store import Store
     from simstudy.study import StudyError, load
 
@@ -332,6 +342,11 @@ def _replay(options: argparse.Namespace) -> int:
     if options.replicate < 0:
         raise StudyError(f"--replicate is {options.replicate}; replicates count from 0")
     print(show(study, options.scenario, options.replicate))
+    if options.pdb:
+        debug(study, options.scenario, options.replicate)
+    if options.save is not None:
+        save(study, options.scenario, options.replicate, options.save)
+        print(f"data: {options.save}")
     return DONE
 
 

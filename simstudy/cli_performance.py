@@ -89,10 +89,14 @@ def export(folder: Path, form: str, path: Path) -> int:
 
 def performance(options: argparse.Namespace) -> int:
     """Measure the performance of a table; write what was asked for."""
-    from simstudy import performance as measures
+    from simstudy import summary
+    from simstudy.study import StudyError
+    from simstudy.written import defused, save_csv
 
     for path in options.out:
         _writable(path, (".csv", ".html"))
+        if path.exists() and options.table.exists() and path.samefile(options.table):
+            raise StudyError(f"--out {str(path)!r} is the table itself; give another name")
     with _refusals():
         frame = read(options.table)
         columns = {
@@ -110,15 +114,15 @@ def performance(options: argparse.Namespace) -> int:
             "level": options.level,
         }
         asked = {name: getattr(options, name) for name in ("reference", "exact", "null", "mcse")}
-        found = measures.performance(frame, **columns, **asked)
+        found = summary.performance(frame, **columns, **asked)
         for path in options.out:
             if path.suffix == ".csv":
-                found.to_csv(path, index=False)
+                save_csv(found, path)
             else:
                 _report(path, frame, columns, asked, options.table.stem)
             print(path)
     if not options.out:
-        found.to_csv(sys.stdout, index=False)
+        defused(found).to_csv(sys.stdout, index=False)
     return _DONE
 
 
@@ -148,6 +152,14 @@ def read(path: Path) -> pd.DataFrame:
         ) from None
     except Exception as error:  # every reader has its own kinds
         raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
+    if path.suffix == ".csv":
+        # pandas gives the second of two equal names another one
+        names = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
+        if names[names.notna()].duplicated().any():
+            raise ValueError(
+                f"{path} has two columns {names[names.notna() & names.duplicated()].iloc[0]!r}; "
+                "the names of columns must differ"
+            )
     if path.suffix == ".csv" and len(frame.columns) == 1 and ";" in str(frame.columns[0]):
         raise ValueError(
             f"{path} has one column, {str(frame.columns[0])!r}: its fields seem to be separated by "
@@ -163,7 +175,7 @@ def _report(
     from simstudy import comparison, report
     from simstudy.calibration import calibration
     from simstudy.longtable import long_table
-    from simstudy.performance import summarize
+    from simstudy.summary import summarize
     from simstudy.verdicts import explain, verdicts
 
     level, exact, reference = columns["level"], asked["exact"], asked["reference"]
@@ -172,7 +184,8 @@ def _report(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `performance` has said it
         measured = summarize(table, by=by, level=level, **asked)
-        paired = None if reference is None else comparison.compare(table, reference, by=by)
+        limited = {"se", "lower"} & {*table.columns}
+        paired = comparison.compare(table, reference, by=by) if reference and limited else None
         levels = None if columns["se"] is None else calibration(table, by=by)
     found = verdicts(measured, level=level, exact=exact)
     manifest = {"study": {"name": name, "level": level}}

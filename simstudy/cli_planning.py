@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,11 @@ def runner_until(options: argparse.Namespace) -> Any:
     from simstudy.study import StudyError
     from simstudy.until import goal, run_until
 
-    if options.replicates is not None:
-        raise StudyError("both --until and --replicates are given; give --max-replicates instead")
     try:
         aim = goal(options.until, options.max_replicates)
     except ValueError as error:
         raise StudyError(f"--until: {error}") from error
-    return lambda study, replicates, **others: run_until(study, aim, **others)
+    return partial(run_until, aim=aim)
 
 
 def plan(options: argparse.Namespace, folder: Path | None) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import os
 import sys
 import sysconfig
 import time
@@ -16,10 +17,11 @@ from types import ModuleType
 from typing import Any
 
 from simstudy.study import Study, StudyError
-from simstudy.supervise import IN_FLIGHT
+from simstudy.supervise import IN_FLIGHT, settle
 from simstudy.timelimit import TOPIC, Limit
 
 WITHOUT_WORKERS = 120.0
+GONE = "the Dask scheduler is gone"
 
 
 class Dask:
@@ -37,41 +39,52 @@ class Dask:
 
     def __init__(self, executor: Executor, limit: float | None) -> None:
         """Look at the cluster."""
-        self.executor, self.limit, self.heard = executor, limit, 0
+        self.executor, self.limit = executor, limit
         self.seen = time.monotonic()
         self.client = executor._client  # type: ignore[attr-defined]
+        self.heard = len(self._ask(self.client.get_events, TOPIC))  # what earlier runs left there
 
     @property
     def most(self) -> int:
         """Tasks in flight: by the threads that there are now."""
-        return IN_FLIGHT * max(1, sum(int(n) for n in self.client.nthreads().values()))
+        return IN_FLIGHT * max(1, sum(int(n) for n in self._ask(self.client.nthreads).values()))
 
     def submit(self, call: Callable[..., Any], task: Any, alone: bool) -> Future[Any]:
         """Start a task."""
         if self.limit is not None:
             call = functools.partial(call, limit=Limit(self.limit, ""))
-        return self.executor.submit(call, task)
+        future: Future[Any] = self._ask(self.executor.submit, call, task)
+        return future
 
     def died(self, error: BaseException) -> bool:
         """Tell whether an error means that a worker died with the task, or the task was lost."""
         from distributed import KilledWorker
 
         if isinstance(error, CancelledError) and self.client.status != "running":
-            raise ConnectionError(None, "the Dask scheduler is gone")
+            raise ConnectionError(None, GONE)
         return isinstance(error, KilledWorker | CancelledError)
 
     def renew(self) -> dict[tuple[int, int], str]:
         """Return what workers said before they ended themselves."""
-        events = self.client.get_events(TOPIC)
+        events = self._ask(self.client.get_events, TOPIC)
         new, self.heard = events[self.heard :], len(events)
         return {tuple(event["label"]): event["words"] for _, event in new}
 
     def check(self) -> None:
         """Raise where there has been no worker for two minutes."""
-        if self.client.nthreads():
+        if self._ask(self.client.nthreads):
             self.seen = time.monotonic()
         elif time.monotonic() - self.seen > WITHOUT_WORKERS:
             raise ConnectionError(None, "the Dask cluster has no workers any more")
+
+    def _ask(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Ask the scheduler, which may be gone: its client fails in many ways then."""
+        try:
+            return call(*arguments)
+        except Exception as error:
+            if isinstance(error, OSError) or self.client.status != "running":
+                raise ConnectionError(None, GONE) from error
+            raise
 
     def close(self, busy: bool) -> None:
         """Leave the cluster to whom it belongs."""
@@ -115,6 +128,7 @@ def connected(address: str, jobs: int) -> Iterator[Executor]:
                     silence_logs=50,
                 )  # fmt: skip
                 client = distributed.Client(stack.enter_context(cluster))
+                client.register_plugin(_settling(distributed))
             else:
                 client = distributed.Client(address, timeout=10)
         except (OSError, ValueError) as error:
@@ -124,6 +138,17 @@ def connected(address: str, jobs: int) -> Iterator[Executor]:
             ) from error
         stack.enter_context(client)
         yield client.get_executor()
+
+
+def _settling(distributed: Any) -> Any:
+    """Make what settles the workers of a local cluster, later ones too."""
+    parent = os.getpid()
+
+    class Settling(distributed.WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            settle(parent)
+
+    return Settling()
 
 
 def by_value(study: Study) -> bytes:

@@ -29,7 +29,7 @@ from simstudy.montecarlo import (
     tally,
     total,
 )
-from simstudy.performance import summarize
+from simstudy.summary import summarize
 
 
 @quiet
@@ -146,7 +146,7 @@ def compare(
     Parameters
     ----------
     table : pandas.DataFrame
-        A long table, as for `simstudy.performance.summarize`, with replicates.
+        A long table, as for `simstudy.summary.summarize`, with replicates.
     reference : str
         Name of the method to compare with.
     by : sequence of str, optional

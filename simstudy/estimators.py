@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,6 +16,7 @@ from simstudy.arrays import Array, Data
 from simstudy.covariance import Place
 from simstudy.derivatives import Objective, objective, own_derivatives
 from simstudy.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
+from simstudy.heard import BETWEEN, listening
 from simstudy.intervals import wald
 from simstudy.methods import Fitted, Inference, Method, Source, Wald
 from simstudy.model import Model
@@ -38,6 +40,8 @@ class Draws:
     level : float
     strict : bool
         Let exceptions through instead of recording them as a status.
+    heard : mapping of int to dict
+        The kinds of warnings heard so far, by the place of the replicate in the block.
     """
 
     replicates: Sequence[int]
@@ -46,6 +50,7 @@ class Draws:
     stream: Callable[[int, str], np.random.Generator]
     level: float
     strict: bool = False
+    heard: dict[int, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
 
 @runtime_checkable
@@ -182,7 +187,8 @@ class MaximumLikelihood:
         for b, data in enumerate(draws.data):
             began = time.perf_counter()
             try:
-                fitted, messages[b] = self._fitted(draws, b, data, block)
+                with listening(draws.heard[b]):
+                    fitted, messages[b] = self._fitted(draws, b, data, block)
                 if fitted is not None:
                     fits[b], sourced[b] = fitted, {}
                     trouble = gather(self, draws, b, fitted, sourced[b], block, every)
@@ -231,9 +237,11 @@ def gather(
 ) -> str:
     """Compute the sources of one fit that are not yet found; let methods other than Wald answer.
 
-    Returns the troubles in words; a method that raised has its status.
+    Returns the troubles in words; a method that raised has its status. What methods share counts in
+    the seconds of each.
     """
     trouble = []
+    spent: dict[Source, float] = {}
     for m in chosen:
         if not draws.asked[b, m]:
             continue
@@ -241,14 +249,19 @@ def gather(
         try:
             for source in method.sources:
                 if source in found:
+                    block.seconds[b, m] += spent.get(source, 0.0)
                     continue
-                result = source(fitted)
+                started = time.perf_counter()
+                with listening(draws.heard[b]):
+                    result = source(fitted)
+                spent[source] = time.perf_counter() - started
                 if isinstance(result, Fit) and not any(isinstance(f, Fit) for f in found.values()):
                     block.audit["plain_iterations"][b] = result.iterations
                     block.audit["plain_edm"][b] = result.edm
                 found[source] = result
             if not isinstance(method, Wald):
-                inference = method(fitted, *(found[source] for source in method.sources))
+                with listening(draws.heard[b]):
+                    inference = method(fitted, *(found[source] for source in method.sources))
                 write(block, np.array([b]), m, inference)
                 block.audit["failed_refits"][b] += inference.failed
         except STOPS:
@@ -273,8 +286,8 @@ def together(
 ) -> None:
     """Let the methods of arrays answer for all fits of the block at once.
 
-    Where one raises, it answers for one fit after another: only the fits that make it raise have
-    the status and the message, whatever block they are in.
+    Where one raises or warns, it answers for one fit after another: only the fits that make it
+    raise have the status and the message, whatever block they are in.
     """
     for m in chosen:
         method = estimator.methods[m]
@@ -288,22 +301,27 @@ def together(
         if not rows:
             continue
         began = time.perf_counter()
+        heard: dict[str, None] = {}
         try:
-            _at_once(draws, m, method, rows, fits, sourced, block)
+            with listening(heard):
+                _at_once(draws, m, method, rows, fits, sourced, block)
+            alone = rows if heard else []
         except STOPS:
             raise
         except BaseException:
-            for b in rows:
-                try:
+            alone = rows
+        for b in alone:
+            try:
+                with listening(draws.heard[b]):
                     _at_once(draws, m, method, [b], fits, sourced, block)
-                except STOPS:
+            except STOPS:
+                raise
+            except BaseException as error:
+                if draws.strict:
                     raise
-                except BaseException as error:
-                    if draws.strict:
-                        raise
-                    block.status[b, m] = Status.method_error
-                    trouble = f"{method.name}: {describe(error)}"
-                    messages[b] = f"{messages[b]}; {trouble}" if messages[b] else trouble
+                block.status[b, m] = Status.method_error
+                trouble = f"{method.name}: {describe(error)}"
+                messages[b] = f"{messages[b]}; {trouble}" if messages[b] else trouble
         block.seconds[rows, m] += (time.perf_counter() - began) / len(rows)
 
 
@@ -329,12 +347,14 @@ def _at_once(
 
 
 def finished(block: Block, draws: Draws, messages: Sequence[str]) -> Block:
-    """Mark what was not asked and add the messages."""
+    """Mark what was not asked; add the messages, and the warnings that were heard."""
     block.status[~draws.asked] = Status.not_asked
     for values in (block.se, block.lower, block.upper):
         values[~draws.asked] = np.nan
-    audit = dict(block.audit) | {"message": np.array(messages, dtype=np.str_)}
-    return replace(block, audit=audit)
+    heard = [BETWEEN.join(draws.heard[b]) for b in range(len(messages))]
+    words = {"message": messages, "warnings": heard}
+    found = {name: np.array(texts, dtype=np.str_) for name, texts in words.items()}
+    return replace(block, audit=dict(block.audit) | found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +407,8 @@ class FunctionEstimator:
                     block.status[b] = block.audit["status"][b] = Status.data_error
                     messages[b] = describe(data)
                 else:
-                    self._one(block, b, data, draws.level)
+                    with listening(draws.heard[b]):
+                        self._one(block, b, data, draws.level)
             except STOPS:
                 raise
             except BaseException as error:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from simstudy.written import save_csv
+
 FORMATS = ("rsimsum", "simsum")
 
 _LABELS = ("scenario", "estimator", "parameter", "replicate", "method")
@@ -74,7 +76,7 @@ def save(frame: pd.DataFrame, path: Path) -> None:
     if path.suffix == ".dta":
         frame.to_stata(path, write_index=False, version=118)
     elif path.suffix == ".csv":
-        frame.to_csv(path, index=False, float_format="%.17g")
+        save_csv(frame, path, float_format="%.17g")
     else:
         raise ValueError(f"cannot write {str(path)!r}: give a name that ends in .csv or .dta")
 

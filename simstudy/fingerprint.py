@@ -1,37 +1,33 @@
-"""What two runs must share to belong together: the study in plain values, with a hash of its code.
+"""What two runs must share to belong together: the study in plain values, with hashes of its code.
 
-Comments, layout and docstrings do not count, nor does what is compared field by field. Functions
-count with all that they are bound to: closures, defaults, arguments of a partial.
+What is new extends a study; what was changed is named field by field.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import dataclasses
 import functools
-import hashlib
 import importlib.metadata
-import inspect
-import json
 import platform
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from types import CodeType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from simstudy.codehash import ADDRESS, OTHER, hashed, statements
 from simstudy.estimators import Estimator, MaximumLikelihood
 from simstudy.study import Reference, Study
 
 PACKAGES = ("simstudy", "numpy", "scipy", "pandas", "statsmodels", "joblib", "jax", "jaxlib")
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
-    """Describe a study in plain values: what two runs must share to belong together."""
+    """Describe a study in plain values: what two runs must share to belong together.
+
+    Code is hashed part by part, so that what is new can be told from what was changed.
+    """
+    path = "" if reference is None else reference.path
+    write = functools.partial(hashed, path=path)
     return {
         "name": study.name,
         "aims": study.aims,
@@ -46,33 +42,13 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
                 "factors": {name: _plain(value) for name, value in scenario.factors.items()},
                 "truth": {name: float(value) for name, value in scenario.truth.items()},
                 "only": list(scenario.only),
+                "code": write([scenario.mechanism.draw, scenario.mechanism.truth]),
             }
             for scenario in study.scenarios
         ],
-        "estimators": [_estimator(estimator) for estimator in study.estimators],
-        "code": code(study, reference),
+        "estimators": [_estimator(estimator, write) for estimator in study.estimators],
+        "code": {} if reference is None else statements(path),
     }
-
-
-def code(study: Study, reference: Reference | None) -> str:
-    """Hash the study's code: its file without the STUDY statement, and what it hands over."""
-    digest = hashlib.blake2b(digest_size=8)
-    path = "" if reference is None else reference.path
-    if reference is not None:
-        tree = ast.parse(Path(path).read_bytes())
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and _is_docstring(body[0]):
-                del body[0]
-        statements = [node for node in tree.body if _is_study(node)]
-        tree.body = [node for node in tree.body if not _is_study(node)]
-        digest.update(ast.dump(tree).encode())
-        for node in (node for statement in statements for node in ast.walk(statement)):
-            if isinstance(node, ast.Lambda):
-                digest.update(ast.dump(node).encode())
-    for words in sorted({_words(function, path) for function in _functions(study)}):
-        digest.update(words.encode())
-    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:
@@ -84,46 +60,100 @@ def versions() -> dict[str, str]:
     return found
 
 
-def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+def renewed(stored: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Name the packages whose versions differ from those of the run before."""
+    return [
+        f"{name}: stored {stored.get(name, 'nothing')}, now {now.get(name, 'nothing')}"
+        for name in {**stored, **now}
+        if stored.get(name) != now.get(name)
+    ]
+
+
+def differences(
+    stored: Mapping[str, Any], asked: Mapping[str, Any], *, code: bool = True
+) -> list[str]:
     """Name the fields in which a stored study differs from the one asked for, with both values.
 
-    Replicates may differ: more of them extend a study. Aims are words.
+    More replicates, scenarios, estimators and methods extend a study, as do statements that bind
+    new names in its file. Aims are words.
+
+    Parameters
+    ----------
+    stored, asked : mapping
+        As `describe` returns them.
+    code : bool
+        Compare code too.
     """
-    lines = []
-    for name in ("name", "seed", "level", "fewer", "code"):
-        if stored.get(name) != asked[name]:
-            lines.append(f"{name}: stored {stored.get(name)!r}, asked {asked[name]!r}")
+    lines: list[str] = []
+
+    def compare(where: str, before: Any, now: Any) -> None:
+        # as text: nan differs from itself
+        one, other = ("nothing" if v is None else repr(v) for v in (before, now))
+        if one != other:
+            lines.append(f"{where}: stored {one}, asked {other}")
+
+    def compare_parts(where: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        for name, value in before.items():
+            compare(f"{where}, {name!r}", value, now.get(name))
+
+    for name in ("name", "seed", "level"):
+        compare(name, stored.get(name), asked[name])
+    if code:
+        compare_parts("code", {OTHER: None} | dict(stored["code"]), asked["code"])
+    known = [entry["name"] for entry in stored["estimators"]]
+    labels = {label for entry in stored["estimators"] for label in entry["methods"]}
+    fewer = [{label: study["fewer"].get(label) for label in sorted(labels)}
+             for study in (stored, asked)]  # fmt: skip
+    compare_parts("fewer", *fewer)
     for name, key in (("scenarios", "key"), ("estimators", "name")):
-        before = {entry[key]: entry for entry in stored.get(name, [])}
         now = {entry[key]: entry for entry in asked[name]}
-        for label in before | now:
-            # as text too: nan differs from itself
-            if before.get(label) != now.get(label) and _short(before.get(label)) != _short(
-                now.get(label)
-            ):
-                lines.append(
-                    f"{name}, {label!r}: stored {_short(before.get(label))}, "
-                    f"asked {_short(now.get(label))}"
-                )
+        for before in stored[name]:
+            label = f"{name}, {before[key]!r}"
+            if before[key] not in now:
+                lines.append(f"{label}: stored, but not asked for")
+                continue
+            after = now[before[key]]
+            both = [one for one in before.get("methods", ()) if one in after.get("methods", ())]
+            one, other = (_comparable(entry, known, both) for entry in (before, after))
+            for method in before.get("methods", ()):
+                if "made" in before and method not in both:
+                    lines.append(f"{label}, method {method!r}: stored, but not asked for")
+            for field in one | other:
+                if code or not field.startswith("code"):
+                    compare(f"{label}, {field}", one.get(field), other.get(field))
     return lines
 
 
-def _short(entry: Mapping[str, Any] | None) -> str:
-    return (
-        "nothing" if entry is None else json.dumps({k: v for k, v in entry.items() if k != "key"})
-    )
+def _comparable(
+    entry: Mapping[str, Any], known: Sequence[str], both: Sequence[str]
+) -> dict[str, Any]:
+    """Leave out of a scenario or an estimator what came with an extension, or is told elsewhere."""
+    kept = dict(entry)
+    if "only" in entry:
+        kept["only"] = [name for name in known if not entry["only"] or name in entry["only"]]
+    kept.pop("since", None)
+    for field in ("made", "code of methods"):
+        found = kept.pop(field, {})
+        kept |= {f"{field}, {label!r}": found[label] for label in both if label in found}
+    if "made" in entry:
+        kept["methods"] = [label for label in entry["methods"] if label in both]
+    return kept
 
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _estimator(estimator: Estimator) -> dict[str, Any]:
+def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, Any]:
     """Describe an estimator in plain values."""
+    model = getattr(estimator, "model", None)
+    names = ("start", "loglik", "score", "hessian")
+    functions = [getattr(model, name, None) for name in names]
     entry: dict[str, Any] = {
         "name": estimator.name,
         "parameters": list(estimator.parameters),
         "methods": list(estimator.labels),
+        "code": write([*functions, getattr(estimator, "estimate", None)]),
     }
     if isinstance(estimator, MaximumLikelihood):
         entry |= {
@@ -131,88 +161,9 @@ def _estimator(estimator: Estimator) -> dict[str, Any]:
             "supports": list(estimator.model.supports),
             "optimizer": estimator.optimizer,
             "as_is": estimator.as_is,
-            "made": [_ADDRESS.sub("", repr(method)) for method in estimator.methods],
+            "made": {method.name: ADDRESS.sub("", repr(method)) for method in estimator.methods},
+            "code of methods": {
+                method.name: write([method, *method.sources]) for method in estimator.methods
+            },
         }
     return entry
-
-
-def _functions(study: Study) -> Iterator[Any]:
-    """Go through the functions that a study hands over."""
-    for scenario in study.scenarios:
-        yield scenario.mechanism.draw
-        yield scenario.mechanism.truth
-    for estimator in study.estimators:
-        model = getattr(estimator, "model", None)
-        for name in ("start", "loglik", "score", "hessian"):
-            yield getattr(model, name, None)
-        yield getattr(estimator, "estimate", None)
-        for method in getattr(estimator, "methods", ()):
-            yield method
-            yield from method.sources
-
-
-def _words(value: Any, path: str, seen: frozenset[CodeType] = frozenset()) -> str:
-    """Write a value in words that are the same in the next process.
-
-    A function is its code and what binds it; where its code stands in the study's file, at `path`,
-    or comes with a package, what binds it is enough.
-    """
-    write = functools.partial(_words, path=path, seen=seen)
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return f"{value.dtype} {value.shape} {hashlib.blake2b(value.tobytes()).hexdigest()}"
-    if isinstance(value, functools.partial):
-        return write([value.func, *value.args, value.keywords])
-    if isinstance(value, Mapping):
-        return str(sorted(f"{name}: {write(held)}" for name, held in value.items()))
-    if isinstance(value, list | tuple):
-        return str([write(held) for held in value])
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return write([type(value).__qualname__, type(value), fields])
-    if isinstance(value, type):
-        return f"{value.__qualname__} {write(value.__dict__.get('__call__'))}"
-    function = inspect.unwrap(value) if callable(value) else value
-    compiled = getattr(function, "__code__", None)
-    if compiled is None:
-        return _ADDRESS.sub("", repr(value)) + (write(type(value)) if callable(value) else "")
-    if compiled in seen:
-        return str(compiled.co_name)
-    write = functools.partial(_words, path=path, seen=seen | {compiled})
-    bound: list[Any] = [function.__defaults__, function.__kwdefaults__]
-    bound += [cell.cell_contents for cell in function.__closure__ or ()]
-    module = function.__module__ or ""
-    if module.startswith("simstudy.") or "site-packages" in compiled.co_filename:
-        return f"{module}.{function.__qualname__} {write(bound)}"
-    if compiled.co_filename == path:
-        return write(bound)
-    known = function.__globals__
-    bound += [known[name] for name in compiled.co_names if _is_own(known.get(name), known)]
-    return f"{_compiled(compiled, function.__doc__)} {write(bound)}"
-
-
-def _is_own(value: Any, known: Mapping[str, Any]) -> bool:
-    """Tell whether a global is a plain value, or a function written beside the one that uses it."""
-    plain = isinstance(value, bool | int | float | str | np.ndarray)
-    return plain or getattr(value, "__globals__", None) is known
-
-
-def _compiled(compiled: CodeType, docstring: str | None) -> str:
-    """Write compiled code without its docstring and without line numbers."""
-    constants = [
-        _compiled(constant, None) if isinstance(constant, CodeType) else repr(constant)
-        for constant in compiled.co_consts
-        if docstring is None or constant != docstring
-    ]
-    return f"{compiled.co_code.hex()} {compiled.co_names} {constants}"
-
-
-def _is_docstring(node: ast.AST) -> bool:
-    value = getattr(node, "value", None)
-    return isinstance(node, ast.Expr) and isinstance(getattr(value, "value", None), str)
-
-
-def _is_study(node: ast.AST) -> bool:
-    targets = [*getattr(node, "targets", ()), getattr(node, "target", None)]
-    return isinstance(node, ast.Assign | ast.AnnAssign) and any(
-        getattr(target, "id", "") == "STUDY" for target in targets
-    )

@@ -100,6 +100,7 @@ def long_table(
     named = {"replicate": replicate, "method": method}
     labels = {role: column for role, column in named.items() if column is not None}
     _check_groups(by, roles, labels)
+    _check_roles(roles)
     if wide is None:
         table = _labels(frame, by, labels)
         if method is None:
@@ -146,7 +147,7 @@ def critical(level: float, df: Vector | None = None) -> Array:
 def check_level(level: float) -> None:
     """Refuse a level that is not between 0 and 1."""
     if not 0 < level < 1:
-        hint = f"; did you mean {level / 100:g}?" if 1 < level < 100 else ""
+        hint = f"; did you mean {level / 100:g}?" if 10 <= level < 100 else ""
         raise ValueError(f"level is {level:g}; it must lie between 0 and 1{hint}")
 
 
@@ -155,7 +156,8 @@ def check_known(what: str, asked: Iterable[str], known: Iterable[str]) -> None:
     names = list(dict.fromkeys(map(str, known)))
     for name in asked:
         if str(name) not in names:
-            close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+            alike = [known for known in names if known.lower() == str(name).lower()]
+            close = alike or difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
             hint = f"; did you mean {close[0]!r}?" if close else "."
             listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
             raise ValueError(f"there is no {what} {name!r}{hint} There are: {listed}")
@@ -172,6 +174,19 @@ def _check_groups(
                 f"{name if name in OWN else 'method or replicate'}; rename the column, or leave it "
                 "out of by"
             )
+
+
+def _check_roles(roles: Mapping[str, float | str]) -> None:
+    """Refuse one column of numbers for two roles."""
+    taken: dict[str, str] = {}
+    for role, column in roles.items():
+        if isinstance(column, str):
+            other = taken.setdefault(column, role)
+            if other != role:
+                raise ValueError(
+                    f"{other} and {role} are both the column {column!r}; each is a column of its "
+                    "own"
+                )
 
 
 def _labels(frame: pd.DataFrame, by: Sequence[str], labels: Mapping[str, str]) -> pd.DataFrame:
@@ -224,16 +239,17 @@ def _numbers(frame: pd.DataFrame, roles: Mapping[str, float | str]) -> dict[str,
         else np.full(len(frame), float(column))
         for role, column in roles.items()
     }
-    positive = {role: columns[role] > 0 for role in ("df",) if role in columns}
+    must = {"df": "positive", "truth_mcse": "zero or positive, and finite", "truth": "finite"}
+    right = {"truth": np.isfinite(columns["truth"])}
+    if "df" in columns:
+        right["df"] = columns["df"] > 0
     if "truth_mcse" in columns:
-        positive["truth_mcse"] = columns["truth_mcse"] >= 0
-    wrong = {role: ~right for role, right in positive.items()}
-    wrong["truth"] = np.isnan(columns["truth"])
-    for role, rows in wrong.items():
-        if rows.any():
+        right["truth_mcse"] = (columns["truth_mcse"] >= 0) & np.isfinite(columns["truth_mcse"])
+    for role, good in right.items():
+        if not good.all():
             raise ValueError(
-                f"{role} ({roles[role]!r}) is {columns[role][rows][0]:g} in {_row(rows)}; it must "
-                f"be {'a number' if role == 'truth' else 'positive'} in every row"
+                f"{role} ({roles[role]!r}) is {columns[role][~good][0]:g} in {_row(~good)}; it "
+                f"must be {must[role]} in every row"
             )
     if "lower" in columns:
         exchanged = columns["lower"] > columns["upper"]

@@ -275,6 +275,12 @@ def relvar_rmse(estimate: Vector, se: Vector) -> Measure:
         A proportion, 0 only for a variance that is right and constant; with MCSE by the joint
         delete-one jackknife, in closed form.
 
+    Notes
+    -----
+    Of 500 replicates, the MCSE is 1.0 to 1.1 times the true spread of the measure for estimates
+    with light tails, 1.2 times it for t5, and 1.6 times it where the standard error is right and
+    constant: there the root has a corner, and no jackknife holds.
+
     Examples
     --------
     >>> from simstudy.measures import relvar_rmse
@@ -391,7 +397,7 @@ def becover(lower: Vector, upper: Vector, estimate: Vector, *, mcse: str = "robu
         With the error of the mean, which moves all hits at once: the binomial MCSE or the root of
         sum ((hit - p)/n + slope (t - mean)/n)^2, whichever is larger, where slope is the change of
         the coverage over two standard errors of the mean to either side; or the binomial MCSE,
-        which is 16 % too small for exponential estimates.
+        which can be half the truth.
 
     Returns
     -------
@@ -402,6 +408,14 @@ def becover(lower: Vector, upper: Vector, estimate: Vector, *, mcse: str = "robu
     ------
     ValueError
         When `mcse` is neither word.
+
+    Notes
+    -----
+    Of 500 replicates, the robust MCSE is 1.0 times the true spread of the measure for normal, t5
+    and binomial estimates. It is 1.2 times it for exponential estimates that are their own standard
+    error, and up to 1.3 times it where the standard error grows or falls with the estimate; .87
+    times it, the worst found on that side, for exponential estimates with a constant one half of
+    theirs. `docs/decisions/0009-becover-error.md` has more.
 
     Examples
     --------

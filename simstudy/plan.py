@@ -96,7 +96,7 @@ def pilot(performance: pd.DataFrame, measure: str, mcse: float) -> pd.DataFrame:
     Parameters
     ----------
     performance : pandas.DataFrame
-        As from `simstudy.performance.summarize`.
+        As from `simstudy.summary.summarize`.
     measure : str
         One of its measures.
     mcse : float

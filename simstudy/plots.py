@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtr, ndtri
-from scipy.stats import binomtest
 
 from simstudy.calibration import ecdf_bands
+from simstudy.montecarlo import share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -268,14 +268,16 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
     ----------
     frame : DataFrame
         One row per method: `method`, `seconds` (per replicate), `cover`, and the Monte Carlo
-        interval of the coverage, `lower` and `upper`.
+        interval of the coverage, `lower` and `upper`. With the columns `estimator` and
+        `parameter`, one row for each of these.
     level : float
         Nominal level of the intervals, a proportion.
 
     Returns
     -------
     Figure
-        Two panels with one row per method, the cheapest on top.
+        One row per method, the cheapest on top; a panel of seconds, and one of coverage for each
+        parameter; one block of panels per estimator.
 
     Raises
     ------
@@ -285,35 +287,38 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
     missing = {"method", "seconds", "cover", "lower", "upper"} - set(frame.columns)
     if missing:
         raise ValueError(f"the frame has no column {', '.join(sorted(missing))}; it needs them all")
-    rows = frame.sort_values("seconds", kind="stable")
-    names = _unique(rows["method"].astype(str), 40)
+    rows = pd.DataFrame({"estimator": "", "parameter": "", **dict(frame.items())}, frame.index)
+    rows = rows.sort_values("seconds", kind="stable")
+    rows["state"] = np.select([rows["upper"] < level, rows["lower"] > level], [1, 2], 0)
+    names = _unique(_levels(rows["method"]), 40)
+    parts = {name: rows[rows["estimator"] == name] for name in _levels(rows["estimator"])}
+    left = 0.3 + _inches(names.values())
+    columns = _columns(1 + max(part["parameter"].nunique() for part in parts.values()), 6)
     sheet = _sheet(
-        [("", 2, 0.165 * len(rows) + 0.08)],
-        most=2,
+        [
+            (
+                name if len(parts) > 1 else "",
+                1 + part["parameter"].nunique(),
+                0.165 * part["method"].nunique() + 0.08,
+            )
+            for name, part in parts.items()
+        ],
+        most=6,
         title=f"Cost, and coverage of {100 * level:g} % intervals",
         legend=[(f"coverage agrees with {level:g}", *STATES[0]), ("below", *STATES[1]),
                 ("above", *STATES[2])],
-        across=2.9,
-        left=0.3 + _inches(names.values()),
+        across=min(2.9, (10.85 - left + GAP) / columns - GAP),
+        left=left,
         bottom=0.35,
     )  # fmt: skip
-    seconds = rows["seconds"].to_numpy(float)
-    low, high = rows["lower"].to_numpy(float), rows["upper"].to_numpy(float)
-    ends = np.column_stack(
-        [rows["cover"], low, high, np.select([high < level, low > level], [1, 2])]
-    )
-    miss = 1 - level
-    for axes, head in zip(sheet.blocks[0], ("seconds per replicate", "coverage"), strict=True):
-        _title(axes, head)
-        if head == "coverage":
-            axes.set_xlim(max(0.0, level - 5 * miss), 1)
-            axes.axvspan(level - miss / 2, level + miss / 2, color=BAND, zorder=0, linewidth=0)
-            axes.axvline(level, color=INK, linewidth=0.7)
-            _draw_lollipops(axes, ends, level)
-        else:
-            axes.set_xscale("log")
-            axes.plot(seconds, range(len(rows)), "o", color=INK, markersize=4)
-    _name_rows(sheet.blocks[0], sheet.columns, names.values())
+    for block, part in zip(sheet.blocks, parts.values(), strict=True):
+        methods = _levels(part["method"])
+        _draw_seconds(block[0], part.drop_duplicates("method")["seconds"].to_numpy(float))
+        for axes, parameter in zip(block[1:], _levels(part["parameter"]), strict=True):
+            own = part[part["parameter"] == parameter].set_index("method").reindex(methods)
+            _draw_coverage(axes, own[["cover", "lower", "upper", "state"]].to_numpy(float), level)
+            _title(axes, _text(f"coverage, {parameter}" if parameter else "coverage", 26))
+        _name_rows(block, sheet.columns, [names[method] for method in methods])
     return _finished(sheet, "", "")
 
 
@@ -432,9 +437,10 @@ def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
 
     The pivot of a replicate is the distance from truth to estimate in units of the interval's
     arm on that side (for a Wald interval: of the standard error); its probability integral
-    transform is uniform over replicates when the method is right. Drawn is the empirical
-    distribution function minus the uniform one, with bands that hold everywhere at once with
-    probability 95 % (Sailynoja, Burkner & Vehtari 2022, Statistics and Computing 32:32).
+    transform is uniform over replicates when the method is right. One-sided intervals, which
+    have no such arm, are left out. Drawn is the empirical distribution function minus the uniform
+    one, with bands that hold everywhere at once with probability 95 % (Sailynoja, Burkner &
+    Vehtari 2022, Statistics and Computing 32:32).
 
     Parameters
     ----------
@@ -456,8 +462,9 @@ def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
         If the table holds no such scenario.
     """
     rows, name = _one_scenario(table, scenario)
+    limits = rows[["lower", "upper"]]
     sheet, blocks = _panels(
-        rows,
+        rows.assign(**limits.where(np.isfinite(limits))),
         "method",
         ["lower", "upper"],
         title=f"Calibration at all levels: {name}",
@@ -468,7 +475,9 @@ def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
         axes.set(xlim=(0, 1), ylim=(-0.16, 0.16))
         axes.axhline(0, color=INK, linewidth=0.7)
         transform = np.sort(ndtr(float(ndtri((1 + level) / 2)) * _pivots(own)))
-        if transform.size:
+        if not transform.size:
+            _corner(axes, "no two-sided interval", 0.02)
+        else:
             bands = ecdf_bands(transform.size, points=50)
             points, low, high = bands.at, bands.lower, bands.upper
             ecdf = np.searchsorted(transform, points, side="right") / transform.size
@@ -796,14 +805,14 @@ def _sheet(
     entries = max(1, int((wide - 0.1) / (0.4 + _inches([text for text, *_ in legend]))))
     top = 0.56 + 0.19 * math.ceil(len(legend) / entries)
     steps = [math.ceil(count / columns) * (height + gap) for _, count, height in blocks]
-    tall = top + sum(steps) - gap + bottom + 0.24 * sum(bool(name) for name, *_ in blocks)
+    tall = top + sum(steps) - gap + bottom + 0.36 * sum(bool(name) for name, *_ in blocks)
     figure = Figure(figsize=(wide, tall), facecolor=PAPER)
     sheet = _Sheet(figure, [], columns)
     y = tall - top
     for (name, count, height), step in zip(blocks, steps, strict=True):
         if name:
             _write(figure, 0.1, y - 0.08, name, TEXT + 1.5)
-            y -= 0.24
+            y -= 0.36
         sheet.blocks.append([])
         for k in range(count):
             x = left + k % columns * (across + GAP)
@@ -1017,6 +1026,25 @@ def _draw_lollipops(axes: Axes, rows: Floats, reference: float) -> None:
         _note(axes, limits[0], float(at), "no answer", MUTED, (3, 0))
 
 
+def _draw_coverage(axes: Axes, rows: Floats, level: float) -> None:
+    """Draw rows of (coverage, low, high, state) over the band of Bradley's liberal criterion."""
+    miss = 1 - level
+    axes.set_xlim(max(0.0, level - 5 * miss), 1)
+    axes.axvspan(level - miss / 2, level + miss / 2, color=BAND, zorder=0, linewidth=0)
+    axes.axvline(level, color=INK, linewidth=0.7)
+    _draw_lollipops(axes, rows, level)
+
+
+def _draw_seconds(axes: Axes, seconds: Floats) -> None:
+    """Draw the seconds of methods, one below the other; no time at all is said."""
+    _title(axes, "seconds per replicate")
+    timed = seconds > 0
+    axes.set_xscale("log")
+    axes.plot(seconds[timed], np.flatnonzero(timed), "o", color=INK, markersize=4)
+    for at in np.flatnonzero(~timed):
+        _note(axes, axes.get_xlim()[0], float(at), "not timed", MUTED, (3, 0))
+
+
 def _note(
     axes: Axes, x: float, y: float, text: str, color: str, shift: tuple[float, float]
 ) -> None:
@@ -1035,8 +1063,8 @@ def _draw_zip(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> Non
     if not n:
         _corner(axes, "no answer", 0.02)
         return
-    ends = binomtest(int(covers.sum()), n).proportion_ci(method="wilson")
-    axes.axhspan(100 * ends.low, 100 * ends.high, color=GRID, zorder=0, linewidth=0)
+    ends = share(covers)
+    axes.axhspan(100 * ends.lower, 100 * ends.upper, color=GRID, zorder=0, linewidth=0)
     keep = _thin(n, 100)
     at = np.argsort(np.abs(_pivots(own)), kind="stable")[keep]
     sides = np.column_stack([low, high]).clip(*(1.2 * np.array(limits)))

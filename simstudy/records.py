@@ -96,6 +96,7 @@ AUDIT = {
     "failed_refits": np.int32,
     "seconds": float,
     "message": np.str_,
+    "warnings": np.str_,
 }
 
 
@@ -148,7 +149,6 @@ def empty(replicates: Sequence[int], methods: int, parameters: int) -> Block:
     audit = {
         name: np.full(size, np.nan) if kind is float else np.zeros(size, dtype=kind)
         for name, kind in AUDIT.items()
-        if name != "message"
     }
     return Block(
         replicate=np.asarray(replicates, dtype=np.int64),
@@ -158,7 +158,7 @@ def empty(replicates: Sequence[int], methods: int, parameters: int) -> Block:
         upper=np.full((size, methods, parameters), np.nan),
         status=np.full((size, methods), Status.fit_error, dtype=np.int8),
         seconds=np.zeros((size, methods)),
-        audit=audit | {"message": np.full(size, "", dtype="<U1")},
+        audit=audit,
     )
 
 
@@ -246,8 +246,11 @@ def _rows(cell: Cell, block: Block) -> dict[str, Any]:
     truth = np.array([float(cell.truth[name]) for name in names])
     shape = (size, methods, wide)
 
+    every = bool(asked.all())
+
     def flat(values: Array) -> Array:
-        return np.broadcast_to(values, shape).reshape(-1)[asked]
+        whole = np.broadcast_to(values, shape).reshape(-1)
+        return whole if every else whole[asked]
 
     rows = int(asked.sum())
     columns: dict[str, Any] = {"scenario": _label(cell.scenario, rows)}
@@ -307,6 +310,8 @@ def _stack(parts: Sequence[Mapping[str, Any]], own: Sequence[str]) -> pd.DataFra
 
 def _column(pieces: Sequence[tuple[Any, int]]) -> Any:
     """Put the pieces of a column, each with its size, together: as words where any piece is."""
+    if len(pieces) == 1 and pieces[0][0] is not None:
+        return pieces[0][0]
     if any(isinstance(piece, pd.Categorical) for piece, _ in pieces):
         return pd.api.types.union_categoricals([_as_words(piece, size) for piece, size in pieces])
     whole = [pd.Series(np.full(size, np.nan) if p is None else p) for p, size in pieces]

@@ -1,8 +1,12 @@
-"""One replicate again, in words: the data, each fit, each method's matrix and status."""
+"""One replicate again: in words, as a file of its data, or in the debugger where it raises."""
 
 from __future__ import annotations
 
+import pdb
+import traceback
+import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,10 @@ from simstudy.arrays import Data, observations
 from simstudy.estimators import describe
 from simstudy.fit import Fit
 from simstudy.records import Block, Status
-from simstudy.replicate import replay
-from simstudy.study import Study
+from simstudy.replicate import block, replay
+from simstudy.study import Study, StudyError, draw
+from simstudy.timelimit import STOPS
+from simstudy.written import whole
 
 
 def show(study: Study, index: int, replicate: int) -> str:
@@ -34,12 +40,66 @@ def show(study: Study, index: int, replicate: int) -> str:
         *_data(again.data),
     ]
     for estimator in study.answering(scenario):
-        block = again.blocks[estimator.name]
-        lines += ["", f"estimator {estimator.name}", *_fit(block, again.fits[estimator.name])]
+        answer = again.blocks[estimator.name]
+        lines += ["", f"estimator {estimator.name}", *_fit(answer, again.fits[estimator.name])]
         for m, label in enumerate(estimator.labels):
             matrix = again.matrices.get((estimator.name, label))
-            lines += ["", *_method(block, m, label, tuple(estimator.parameters), matrix)]
+            lines += ["", *_method(answer, m, label, tuple(estimator.parameters), matrix)]
     return "\n".join(lines)
+
+
+def save(study: Study, index: int, replicate: int, path: Path) -> None:
+    """Save the data of one replicate as `.npz`: by their names, or as `data`.
+
+    Parameters
+    ----------
+    study : Study
+    index, replicate : int
+        Numbers of scenario and replicate.
+    path : Path
+        Read it again with `numpy.load`; nothing in it is pickled.
+
+    Raises
+    ------
+    StudyError
+        When the path does not end in .npz, or the data are no arrays of numbers or words.
+    """
+    if path.suffix != ".npz":
+        raise StudyError(f"cannot save data to {str(path)!r}: give a name that ends in .npz")
+    data = draw(study, study.scenarios[index], replicate)
+    parts = data if isinstance(data, Mapping) else {"data": data}
+    try:
+        with whole(path) as draft, zipfile.ZipFile(draft, "w") as archive:
+            for name, values in parts.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)
+    except ValueError as error:
+        raise StudyError(
+            f"the data cannot be saved without a pickle ({error}); let draw return arrays of "
+            "numbers or words"
+        ) from error
+    except OSError as error:
+        raise StudyError(f"cannot write to {path}: {error.strerror}") from error
+
+
+def debug(study: Study, index: int, replicate: int) -> None:
+    """Run one replicate again and open Python's debugger at the first exception in it.
+
+    Parameters
+    ----------
+    study : Study
+    index, replicate : int
+        Numbers of scenario and replicate.
+    """
+    try:
+        block(study, index, replicate, replicate + 1, strict=True)
+    except STOPS:
+        raise
+    except BaseException as error:
+        traceback.print_exception(error)
+        pdb.post_mortem(error.__traceback__)
+    else:
+        print("nothing was raised: there is no place to open the debugger at")
 
 
 def _data(data: Data | Exception) -> list[str]:

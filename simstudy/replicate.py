@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import warnings
-from dataclasses import dataclass
+from collections import defaultdict
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from simstudy.arrays import Array, Data
 from simstudy.estimators import Draws, Estimator, MaximumLikelihood, describe, finished
 from simstudy.fit import Fit
+from simstudy.heard import BETWEEN, listening
 from simstudy.methods import Bootstrap, Fitted, OptimizerInverse, Wald, place_of
 from simstudy.records import Block, Status, empty, join
 from simstudy.streams import renewable, stream
@@ -41,12 +44,23 @@ def block(
         One block for each estimator, by its name. It depends on nothing but (study, scenario,
         replicate): not on the range.
     """
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with np.errstate(all="ignore"):
         return {
-            estimator.name: estimator.answer(draws)
+            estimator.name: _answer(estimator, draws)
             for estimator, draws in draws_of(study, index, first, last, strict=strict)
         }
+
+
+def _answer(estimator: Estimator, draws: Draws) -> Block:
+    """Let one estimator answer; what it warns of without saying where is the first replicate's."""
+    heard: dict[str, None] = {}
+    with listening(heard):
+        block = estimator.answer(draws)
+    if not heard:
+        return block
+    texts = block.audit["warnings"].tolist()
+    texts[0] = BETWEEN.join(filter(None, [texts[0], *heard]))
+    return replace(block, audit={**block.audit, "warnings": np.array(texts, dtype=np.str_)})
 
 
 def limited(study: Study, index: int, first: int, last: int, limit: Limit) -> dict[str, Block]:
@@ -81,17 +95,17 @@ def draws_of(
     """Draw the data sets of a block once; return them with what is asked of each estimator."""
     scenario, replicates = study.scenarios[index], range(first, last)
     rng = renewable(study.seed, scenario.key, "data")
-    data = [_draw(scenario, rng(i), strict) for i in replicates]
+    data, heard = [], defaultdict[int, dict[str, None]](dict)
+    for b, i in enumerate(replicates):
+        with listening(heard[b]):
+            data.append(_draw(scenario, rng(i), strict))
     streams = functools.partial(stream, study.seed, scenario.key)
-    return [
-        (
-            estimator,
-            Draws(
-                replicates, data, study.asked(estimator, replicates), streams, study.level, strict
-            ),
-        )
-        for estimator in study.answering(scenario)
-    ]
+    found = []
+    for estimator in study.answering(scenario):
+        asked = study.asked(estimator, replicates)
+        draws = Draws(replicates, data, asked, streams, study.level, strict, deepcopy(heard))
+        found.append((estimator, draws))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

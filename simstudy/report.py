@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from simstudy import plots
+from simstudy.heard import BETWEEN
 from simstudy.records import Status
 from simstudy.verdicts import headline
 
@@ -97,7 +98,20 @@ CAPTIONS = {
     "fit, on a logarithmic axis.",
     "zip_plot": "Which intervals miss, and on which side? Sorted by distance from the truth, at "
     "most 100 per panel, in the scenario with the most faults.",
+    "pit_ecdf": "Does the standard error hold at every level? In the same scenario, for the "
+    "parameter with the most faults: how far the distribution of the errors, in units of the "
+    "interval, is from the one claimed. High on the left and low on the right: too small; the "
+    "other way round: too large; to one side: bias or skewness.",
+    "cost": "What does it cost? Seconds beyond the fit, and coverage, in the same scenario; a "
+    "Hessian that several methods share counts for each.",
 }
+
+
+def prepare() -> None:
+    """Load what draws and lays out a report: half a second that a run has while workers work."""
+    import jinja2  # noqa: F401
+    import matplotlib.backends.backend_svg
+    import matplotlib.figure  # noqa: F401
 
 
 def write(
@@ -112,6 +126,7 @@ def write(
     comparison: pd.DataFrame | None = None,
     calibration: pd.DataFrame | None = None,
     agreement: pd.DataFrame | None = None,
+    costs: pd.DataFrame | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
     """Write `report.html`, `report.md` and `figures/*.svg` into a folder.
@@ -126,7 +141,7 @@ def write(
         The long table, from which failures are counted and replicates drawn, and the audit, which
         somebody else's table has not.
     performance, verdicts : DataFrame
-        What `simstudy.performance.summarize` and `simstudy.verdicts.verdicts` returned.
+        What `simstudy.summary.summarize` and `simstudy.verdicts.verdicts` returned.
     manifest : mapping
         What was run, as `manifest.json` holds it.
     why : DataFrame, optional
@@ -134,6 +149,8 @@ def write(
     comparison, calibration, agreement : DataFrame, optional
         What `simstudy.comparison.compare`, `simstudy.calibration.calibration` and
         `simstudy.agreement.agreement` returned.
+    costs : DataFrame, optional
+        What `simstudy.records.seconds` returned.
     notes : sequence of str
         Sentences that the reader should see after the answer.
 
@@ -149,7 +166,7 @@ def write(
     study = {"aims": "", "scenarios": [], "estimators": [], **manifest["study"]}
     level = float(study.get("level", 0.95))
     drawn = {}
-    for name, figure in _figures(table, performance, verdicts, level):
+    for name, figure in _figures(table, performance, verdicts, costs, level):
         drawn[name] = plots.svg(figure, name)
         (figures / f"{name}.svg").write_text(drawn[name], encoding="utf-8")
     content = {
@@ -170,8 +187,9 @@ def write(
         "measured": _levels(performance["measure"]),
         "fits": [] if audit is None else _fits(audit),
         "messages": [] if audit is None else _messages(audit),
+        "warned": [] if audit is None else _warned(audit),
         "paired": [] if comparison is None else list(_crossed(comparison, "measure")),
-        "against": "" if comparison is None else _levels(comparison["reference"])[0],
+        "against": "" if comparison is None else "".join(_levels(comparison["reference"])[:1]),
         "levels": [] if calibration is None else list(_crossed(calibration, "level")),
         "agreement": [] if agreement is None else agreement.to_dict("records"),
         "run": _run(manifest),
@@ -252,7 +270,11 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
 
 
 def _figures(
-    table: pd.DataFrame, performance: pd.DataFrame, verdicts: pd.DataFrame, level: float
+    table: pd.DataFrame,
+    performance: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    costs: pd.DataFrame | None,
+    level: float,
 ) -> Iterator[tuple[str, Figure]]:
     """Draw the figures for which there are numbers."""
     known = set(performance["measure"][np.isfinite(performance["value"])])
@@ -262,10 +284,30 @@ def _figures(
         yield "model_se_against_empirical_se", plots.model_se_against_empirical_se(performance)
     if {"seratio_p05", "seratio_median", "seratio_p95"} <= known:
         yield "se_ratio", plots.se_ratio(performance)
+    worst = str(_most_faults(verdicts, ["scenario"])[0])
     if {"lower", "upper"} <= set(table.columns) and len(table):
-        faulty = ~verdicts["verdict"].isin(["trust", "undecided"])
-        faults = faulty.groupby(verdicts["scenario"].astype(object), sort=False).sum()
-        yield "zip_plot", plots.zip_plot(table, level, str(faults.idxmax()))
+        yield "zip_plot", plots.zip_plot(table, level, worst)
+        one = verdicts[verdicts["scenario"] == worst]
+        own = table[_is(table, _most_faults(one, ["estimator", "parameter"]))]
+        yield "pit_ecdf", plots.pit_ecdf(own, level, worst)
+    if costs is not None and "cover" in known and (costs["seconds"] > 0).any():
+        yield "cost", plots.cost(_priced(performance, costs, worst), level)
+
+
+def _most_faults(verdicts: pd.DataFrame, columns: list[str]) -> Any:
+    """Return the values of columns for which most methods have a fault; the first of equals."""
+    rows = verdicts[columns].astype(object)
+    rows["faults"] = ~verdicts["verdict"].isin(["trust", "undecided"])
+    counts = rows.groupby(columns, sort=False)["faults"].sum().reset_index()
+    return counts[columns].to_numpy()[counts["faults"].argmax()].tolist()
+
+
+def _priced(performance: pd.DataFrame, costs: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """Put the seconds of every method of one scenario beside its coverage."""
+    keys = ["scenario", "estimator", "method"]
+    rows = performance[performance["measure"] == "cover"].rename(columns={"value": "cover"})
+    rows = rows[rows["scenario"] == scenario].astype(dict.fromkeys(keys, object))
+    return rows.merge(costs[[*keys, "seconds"]], on=keys)
 
 
 def _answer(verdicts: pd.DataFrame) -> list[Content]:
@@ -470,6 +512,17 @@ def _messages(audit: pd.DataFrame) -> list[tuple[str, int]]:
     texts = audit["message"].fillna("").astype(str).str.strip()
     counts = texts[texts != ""].value_counts(sort=True)
     return [(str(text)[:500], int(n)) for text, n in counts.head(10).items()]
+
+
+def _warned(audit: pd.DataFrame) -> list[Content]:
+    """Count the fits in which each kind of warning was heard, and keep the first; numbers are #."""
+    found: dict[str, Content] = {}
+    heard = audit[audit["warnings"] != ""] if "warnings" in audit else audit[:0]
+    for row in heard.to_dict("records"):
+        for kind in dict.fromkeys(re.sub(r"\d+", "#", row["warnings"]).split(BETWEEN)):
+            first = f"{row['scenario']}, replicate {row['replicate']}"
+            found.setdefault(kind, {"kind": kind, "fits": 0, "first": first})["fits"] += 1
+    return sorted(found.values(), key=lambda entry: -int(entry["fits"]))[:10]
 
 
 def _run(manifest: Mapping[str, Any]) -> Content:

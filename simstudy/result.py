@@ -10,16 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy import agreement, records, report, until
-from simstudy import performance as measures
+from simstudy import agreement, records, report, until, written
 from simstudy.calibration import calibration
 from simstudy.comparison import compare
 from simstudy.store import Store
 from simstudy.study import StudyError
+from simstudy.summary import summarize
 from simstudy.verdicts import explain, verdicts
+from simstudy.written import defused, save_csv
 
 IN_FIGURES = 2000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,18 @@ class Result:
         return self._gather(records.audit, most)
 
     def costs(self, most: int | None = None) -> pd.DataFrame:
-        """Return the mean seconds each method took beyond the fit, by scenario."""
+        """Return the mean seconds each method takes beyond the fit, by scenario.
+
+        A Hessian that several methods share counts for each of them. The batched engine computes
+        methods together: its times are of what is left for each.
+        """
         return self._gather(records.seconds, most)
 
     def performance(self, *, mcse: str = "robust") -> pd.DataFrame:
         """Return every measure with its Monte Carlo standard error, scenario by scenario."""
         level = float(self.manifest()["study"]["level"])
         frames = [
-            measures.summarize(records.table(parts), level=level, mcse=mcse)
+            summarize(records.table(parts), level=level, mcse=mcse)
             for parts in Store(self.folder).read()
         ]
         if not frames:
@@ -95,7 +99,7 @@ class Result:
     def agreement(self) -> pd.DataFrame:
         """Return whether mechanisms match likelihoods, as the run found it; else an empty frame."""
         path = self.folder / agreement.FILE
-        return pd.read_csv(path) if path.exists() else agreement.EMPTY.copy()
+        return written.read_csv(path) if path.exists() else agreement.EMPTY.copy()
 
     def report(self) -> Path:
         """Write report, figures, performance and rows beside the store; return the report."""
@@ -105,11 +109,13 @@ class Result:
         """Write everything, reading each scenario's blocks once; return what a terminal shows."""
         manifest = self.manifest()
         level = float(manifest["study"]["level"])
-        performance, audits, few, pairs, levels = [], [], [], [], []
+        performance, audits, few, pairs, levels, costs = [], [], [], [], [], []
         with Rows(self.folder / "replicates") as rows, Rows(self.folder / "audit") as audit_rows:
             for parts in Store(self.folder).read():
                 table, audit = records.table(parts), records.audit(parts)
-                performance.append(measures.summarize(table, level=level))
+                costs.append(records.seconds(parts))
+                del parts  # a scenario's rows are large enough once
+                performance.append(summarize(table, level=level))
                 levels.append(calibration(table))
                 reference = _reference(table)
                 if reference is not None:
@@ -121,13 +127,13 @@ class Result:
         if not performance:
             raise StudyError(f"{self.folder} holds no replicates yet; run the study first")
         whole = pd.concat(performance, ignore_index=True)
-        defused(whole).to_csv(self.folder / "performance.csv", index=False)
+        save_csv(whole, self.folder / "performance.csv")
         found = verdicts(whole, level=level, rule=until.rule_of(self.folder))
         audit = records.stack(audits)
         manifest["study"]["fewest"] = min(part["replicate"].nunique() for part in audits)
         compared = pd.concat(pairs, ignore_index=True) if pairs else None
         if compared is not None:
-            defused(compared).to_csv(self.folder / "comparison.csv", index=False)
+            save_csv(compared, self.folder / "comparison.csv")
         agreed = self.agreement()
         path = report.write(
             self.folder,
@@ -140,9 +146,12 @@ class Result:
             comparison=compared,
             calibration=pd.concat(levels, ignore_index=True),
             agreement=agreed,
+            # the batched engine's methods have no times of their own
+            costs=pd.concat(costs) if manifest["engine"] == "loop" else None,
             notes=[
                 *agreement.alarms(agreed),
                 *until.notes(self.folder),
+                *_accepted(manifest["accepted"]),
                 *_selftested(self.folder),
             ],
         )
@@ -153,22 +162,9 @@ class Result:
         return rows(part for parts in Store(self.folder).read(most) for part in parts)
 
 
-def defused(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put an apostrophe before words that a spreadsheet would run as a formula.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from simstudy.result import defused
-    >>> defused(pd.DataFrame({"method": ["=1+1", "opg"], "value": [-1.0, 2.0]})).method.tolist()
-    ["'=1+1", 'opg']
-    """
-
-    def mend(word: Any) -> Any:
-        return f"'{word}" if isinstance(word, str) and word.startswith(FORMULA) else word
-
-    words = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
-    return frame.assign(**{str(name): frame[name].map(mend) for name in words})
+def _accepted(lines: list[str]) -> list[str]:
+    """Say what was changed between the runs."""
+    return [f"Changed between the runs of this study: {'; '.join(lines)}."] if lines else []
 
 
 def _selftested(folder: Path) -> list[str]:
@@ -213,34 +209,39 @@ class Rows:
 
     def __init__(self, path: Path) -> None:
         """Remember where; the file is made with the first part."""
-        self.path, self.parts = path, 0
+        ending = ".parquet" if importlib.util.find_spec("pyarrow") else ".csv"
+        self.draft = written.whole(path.with_suffix(ending))
+        self.parts = 0
         self.writer: Any = None
 
     def __enter__(self) -> Rows:
-        """Begin."""
+        """Begin, beside what was there before."""
+        self.path = self.draft.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
+    def __exit__(self, *error: Any) -> None:
+        """Close the file, and let it take its place when all went well."""
         if self.writer is not None:
             self.writer.close()
+        self.draft.__exit__(*error)
 
     def add(self, frame: pd.DataFrame) -> None:
         """Add a part: the rows of one scenario."""
         self.parts += 1
         if importlib.util.find_spec("pyarrow") is None:
             first = self.parts == 1
-            with self.path.with_suffix(".csv").open("w" if first else "a", newline="") as file:
+            with self.path.open("w" if first else "a", newline="") as file:
                 defused(frame).to_csv(file, index=False, header=first)
             return
         import pyarrow
         import pyarrow.parquet
 
-        plain = frame.astype(
-            {name: "str" for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)}
-        )
-        part = pyarrow.Table.from_pandas(plain, preserve_index=False)
+        part = pyarrow.Table.from_pandas(frame, preserve_index=False)
         if self.writer is None:
-            target = self.path.with_suffix(".parquet")
-            self.writer = pyarrow.parquet.ParquetWriter(target, part.schema)
+            word = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+            names = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+            schema = pyarrow.schema([
+                field.with_type(word) if field.name in names else field for field in part.schema
+            ])  # fmt: skip
+            self.writer = pyarrow.parquet.ParquetWriter(self.path, schema, use_dictionary=names)
         self.writer.write_table(part.cast(self.writer.schema))

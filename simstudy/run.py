@@ -10,12 +10,13 @@ import datetime
 import functools
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +50,13 @@ FILLS_A_PROGRAM = 1024
 WORTH_COMPILING = 3000
 BLOCK_WITH_LIMIT = 20
 ENGINES = ("auto", "loop", "batched")
-Answer = dict[str, dict[str, Array]]
+
+
+class Answer(NamedTuple):
+    """What a worker sends: arrays by estimator, and the seconds it spent compiling programs."""
+
+    arrays: dict[str, dict[str, Array]]
+    compiling: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,7 @@ def run(
     max_fail: float | None = None,
     shard: tuple[int, int] | None = None,
     fresh: bool = False,
+    accept_code: bool = False,
     quiet: bool = False,
     command: str = "",
 ) -> Outcome:
@@ -132,6 +140,8 @@ def run(
         run at the same time in one folder.
     fresh : bool
         Begin anew; a folder that holds results is moved aside, never deleted.
+    accept_code : bool
+        Go on in a folder although code was changed; the report says what.
     quiet : bool
         No progress line.
     command : str
@@ -154,6 +164,8 @@ def run(
     jobs = workers(jobs)
     if size is not None and size < 1:
         raise StudyError(f"size is {size}; give at least 1 replicate per block")
+    if timeout is not None and not 0 < timeout < np.inf:
+        raise StudyError(f"timeout is {timeout}; give seconds, more than 0")
     chosen = _chosen(study, scenarios)
     study.check()
     store = Store(Path(out) if out is not None else Path("results") / study.name)
@@ -165,50 +177,77 @@ def run(
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
     with held(store.folder, share), signals():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs}
-        store.open(study, reference, {**chose, "command": command}, shared=shard is not None)
+        store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
+                   accept_code=accept_code)  # fmt: skip
         if timeout is None:
             agreement.keep(study, store.folder)
         for path in store.check():
             print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
         size = size or _size(engine, study, pace, jobs)
-        tasks = [task for task in store.pending(study, study.replicates, size) if task[0] in chosen]
-        if shard is not None:
-            tasks = _share(tasks, study.replicates, *shard)
+        todo = {}
+        for since in store.begun_with():
+            pending = store.pending(study, study.replicates, size, since)
+            tasks = [task for task in pending if task[0] in chosen]
+            todo[since] = tasks if shard is None else _share(tasks, study.replicates, *shard)
         origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
         call = functools.partial(work, origin, study.seed, study.replicates, engine)
-        coming = _answers(call, tasks, jobs, executor, timeout, engine)
-        total = sum(last - first for _, first, last in tasks)
+        ask = functools.partial(_answers, jobs=jobs, executor=executor, limit=timeout,
+                                engine=engine)  # fmt: skip
+        total = sum(last - first for tasks in todo.values() for _, first, last in tasks)
         with contextlib.closing(Progress(total, quiet)) as progress:
+            coming = _blocks(study, store, call, ask, todo, progress)
             computed, fits, interrupted = _journal(
                 study, store, coming, progress, Failures(max_fail)
             )
         seconds = time.monotonic() - began
-        entry = {"started": started, "seconds": round(seconds, 3), "replicates": computed}
+        entry = {"started": started, "seconds": round(seconds, 3), "replicates": computed,
+                 "compiling": round(progress.compiling, 3)}  # fmt: skip
         if shard is None:
             store.note_run(entry)
         else:
             store.note_share(share, entry)
-    left = sum(last - first for _, first, last in store.pending(study, study.replicates, 10**9))
+    left = sum(
+        last - first
+        for since in store.begun_with()
+        for _, first, last in store.pending(study, study.replicates, 10**9, since)
+    )
     asked = study.replicates * len(study.scenarios)
     return Outcome(store.folder, asked - left, asked, computed, seconds, interrupted, fits)
+
+
+def _blocks(
+    study: Study,
+    store: Store,
+    call: Callable[..., Answer],
+    ask: Callable[..., Iterator[tuple[Task, Answer | SetAside]]],
+    todo: Mapping[int, Sequence[Task]],
+    progress: Progress,
+) -> Iterator[tuple[Task, int, dict[str, Block]]]:
+    """Yield (task, extension, blocks by estimator), of the whole study first."""
+    for since, tasks in todo.items():
+        methods = store.methods(since) if since else None
+        part = study if methods is None else study.part(methods)
+        for task, answer in ask(functools.partial(call, methods), tasks):
+            if isinstance(answer, SetAside):
+                yield task, since, unanswered(part, *task[:2], answer.status, answer.message)
+            else:
+                progress.compiling += answer.compiling
+                found = {name: Block.from_arrays(arrays) for name, arrays in answer.arrays.items()}
+                yield task, since, found
 
 
 def _journal(
     study: Study,
     store: Store,
-    coming: Iterator[tuple[Task, Answer | SetAside]],
+    coming: Iterator[tuple[Task, int, dict[str, Block]]],
     progress: Progress,
     failures: Failures,
 ) -> tuple[int, int, bool]:
     """Save answers as they come; return replicates, fits, and whether Ctrl-C ended it."""
     computed = fits = 0
     try:
-        for (index, first, last), answer in coming:
-            if isinstance(answer, SetAside):
-                blocks = unanswered(study, index, first, answer.status, answer.message)
-            else:
-                blocks = {name: Block.from_arrays(arrays) for name, arrays in answer.items()}
-            store.save(study.scenarios[index].key, first, last, blocks)
+        for (index, first, last), since, blocks in coming:
+            store.save(study.scenarios[index].key, first, last, blocks, since)
             computed += last - first
             good = sum(int((b.audit["status"] == Status.ok).sum()) for b in blocks.values())
             fits += good
@@ -234,19 +273,28 @@ def work(
     seed: int,
     replicates: int,
     engine: str,
+    methods: Mapping[str, Sequence[str]] | None,
     task: Task,
     limit: Limit | None = None,
 ) -> Answer:
-    """Answer for one task, in a worker or at home: arrays by estimator."""
+    """Answer for one task, in a worker or at home: arrays by estimator.
+
+    With these methods only, where some are given.
+    """
     study = replace(_study(origin), seed=seed, replicates=replicates)
+    if methods is not None:
+        study = study.part(methods)
     if limit is not None:
         found = limited(study, *task, limit)
-        return {name: answer.arrays() for name, answer in found.items()}
-    if engine == "batched":
-        from simstudy.batched import block as answers
-    else:
-        from simstudy.replicate import block as answers
-    return {name: answer.arrays() for name, answer in answers(study, *task).items()}
+        return Answer({name: answer.arrays() for name, answer in found.items()})
+    if engine != "batched":
+        return Answer({name: answer.arrays() for name, answer in block(study, *task).items()})
+    from simstudy import batched, programs
+
+    before = programs.compiling()
+    answers = batched.block(study, *task)
+    arrays = {name: answer.arrays() for name, answer in answers.items()}
+    return Answer(arrays, programs.compiling() - before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +332,9 @@ def _answers(
 
         with threadpool_limits(limits=1):
             for task in tasks:
-                yield task, call(task)
+                with _unheard():
+                    answer = call(task)
+                yield task, answer
         return
     pool: Pool
     if executor is not None:
@@ -293,6 +343,20 @@ def _answers(
     else:
         pool = Local(_workers, min(jobs, len(tasks)), engine == "loop", limit)
     yield from answers(call, tasks, pool)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Let what the study's code prints go nowhere: a line is kept for the progress."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # another thread may print
+        return
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
 
 
 def _workers(jobs: int) -> Any:
@@ -358,8 +422,6 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
     if engine == "loop":
         return "loop", "the folder was begun with it" if store.begun() else "asked for"
     if timeout is not None:
-        if not 0 < timeout < np.inf:
-            raise StudyError(f"timeout is {timeout}; give seconds, more than 0")
         if engine == "batched":
             raise StudyError(
                 "the batched engine runs many replicates at once and cannot stop one of them: "

@@ -22,10 +22,10 @@ from simstudy.estimators import MaximumLikelihood
 from simstudy.methods import OBSERVED, OBSERVED_LOG_WALD
 from simstudy.models import binomial, exponential, normal, poisson
 from simstudy.montecarlo import Array, Measure, Z
-from simstudy.performance import performance
 from simstudy.result import Result
 from simstudy.run import run
 from simstudy.study import Scenario, Study
+from simstudy.summary import performance
 
 SEED = 20261120
 FAR = 4.5

@@ -1,9 +1,11 @@
 """The journal: a manifest, one checked file per block, what is pending, and the reading of it.
 
 A block's file is `blocks/<scenario>/<first>-<last>.<digest>.npz`, the digest being the BLAKE2 hash
-of its bytes and of what they belong to: the study's seed, level and code, scenario, replicates. It
-is written under another name, synced and renamed, so that it is there whole or not at all; a file
-whose digest does not match is moved aside and its replicates are pending again.
+of its bytes and of what they belong to: the study as the folder was begun with, scenario,
+replicates. It is written under another name, synced and renamed, so that it is there whole or not
+at all; a file whose digest does not match is moved aside and its replicates are pending again. Of
+a study that was extended by methods, the name says which extensions a file holds:
+`<first>-<last>.<since>-<upto>.<digest>.npz`. Small blocks are merged into larger ones.
 """
 
 from __future__ import annotations
@@ -13,29 +15,38 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simstudy.fingerprint import describe, differences, versions
-from simstudy.records import Block, Cell, join, leading
+from simstudy.extension import Since, extended, gaps, methods, together
+from simstudy.fingerprint import describe, differences, renewed, versions
+from simstudy.records import Block, Cell, join
 from simstudy.study import Reference, Study, StudyError
 
 MANIFEST = "manifest.json"
+# blocks of so many replicates are small; so many of them, if so many follow one another, are merged
+SMALL, MERGED, FEWEST = 100, 200, 20
+_NEEDED = {"study", "runs", "identity", "accepted", "versions"}
+_BLOCK = re.compile(r"(\d{9,})-(\d{9,})(?:\.(\d+)-(\d+))?\.[0-9a-f]{16}\.npz")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One block's file: which replicates of which scenario, and the digest of its bytes."""
+    """One block's file: which replicates of which scenario, and the extensions it holds."""
 
     scenario: str
     first: int
     last: int
     path: Path
+    since: int = 0
+    upto: int = 0
 
 
 class Store:
@@ -49,7 +60,8 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Look at a folder; nothing is created."""
         self.folder = Path(folder)
-        self._common = ""
+        self._known: tuple[str, Since] | None = None
+        self._small: dict[tuple[str, int, int], list[tuple[Piece, Mapping[str, Block]]]] = {}
 
     def open(
         self,
@@ -58,10 +70,22 @@ class Store:
         run: Mapping[str, Any],
         *,
         shared: bool = False,
+        accept_code: bool = False,
     ) -> None:
         """Take the folder for this study, or refuse one that holds another.
 
-        Where it is shared with others, a manifest that says what is asked stays as it is.
+        More replicates, scenarios, estimators and methods extend it. Where it is shared with
+        others, a manifest that says what is asked stays as it is.
+
+        Parameters
+        ----------
+        study : Study
+        reference : Reference, optional
+        run : mapping
+            What the manifest keeps of this run.
+        shared : bool
+        accept_code : bool
+            Take code that was changed; the manifest keeps what.
 
         Raises
         ------
@@ -72,17 +96,20 @@ class Store:
         manifest = self.folder / MANIFEST
         if manifest.exists():
             stored = self.manifest()
-            lines = differences(stored["study"], asked)
+            lines = differences(stored["study"], asked, code=not accept_code)
             if lines:
                 raise StudyError(
                     f"{self.folder} holds another study, and results are never mixed:\n  "
                     + "\n  ".join(lines)
-                    + "\ngive another folder with --out, or move that one away"
+                    + "\ngive another folder with --out, begin anew with --fresh, or, where only "
+                    "code differs and no number does, go on with --accept-code"
                 )
-            if shared and asked["replicates"] <= stored["study"]["replicates"]:
+            asked = extended(stored["study"], asked)
+            kept = {name: stored[name] for name in ("runs", "identity", "accepted")}
+            changed = differences(stored["study"], asked) + renewed(stored["versions"], versions())
+            kept["accepted"] = list(dict.fromkeys(kept["accepted"] + changed))
+            if shared and not changed and _json(asked) == _json(stored["study"]):
                 return
-            asked["replicates"] = max(asked["replicates"], stored["study"]["replicates"])
-            runs = stored["runs"]
         else:
             occupied = self.folder.is_dir() and any(self.folder.iterdir())
             if occupied and (self.folder / "blocks").exists():
@@ -91,12 +118,12 @@ class Store:
                     "--out, "
                     "or move that one away"
                 )
-            runs = []
+            asked = extended(None, asked)
+            kept = {"runs": [], "identity": identity(asked), "accepted": []}
         try:
             (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
-            content = {"study": asked, **run, "runs": runs, "versions": versions()}
-            self._write(manifest, _json(content))
-            self._common = ""
+            self._write(manifest, _json({"study": asked, **run, **kept, "versions": versions()}))
+            self._known = None
         except OSError as error:
             raise StudyError(
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
@@ -117,8 +144,8 @@ class Store:
         path = self.folder / MANIFEST
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict) or not {"study", "runs"} <= manifest.keys():
-                raise ValueError("it names no study and runs")
+            if not isinstance(manifest, dict) or not manifest.keys() >= _NEEDED:
+                raise ValueError(f"it lacks {', '.join(sorted(_NEEDED))}")
             return manifest
         except FileNotFoundError:
             raise StudyError(
@@ -143,12 +170,11 @@ class Store:
     def done(self) -> dict[str, int]:
         """Count the stored replicates of those that the manifest asks for, by scenario."""
         study = self.manifest()["study"]
-        stored: dict[str, set[int]] = {}
-        for piece in self.pieces():
-            numbers = range(piece.first, min(piece.last, study["replicates"]))
-            stored.setdefault(piece.scenario, set()).update(numbers)
-        keys = [scenario["key"] for scenario in study["scenarios"]]
-        return {key: len(stored.get(folder(key), ())) for key in keys}
+        missing = self._missing(self.extensions(), study["replicates"])
+        counts = Counter({scenario["key"]: study["replicates"] for scenario in study["scenarios"]})
+        for key, _, first, last in missing:
+            counts[key] -= last - first
+        return dict(counts)
 
     def note_run(self, entry: Mapping[str, Any]) -> None:
         """Add one run to the manifest: when it started, how long it took, how much it did."""
@@ -159,29 +185,99 @@ class Store:
     def pieces(self) -> list[Piece]:
         """List the blocks' files, in the order of scenario and replicate."""
         found = []
-        for path in (self.folder / "blocks").glob("*/*.npz"):
-            with contextlib.suppress(ValueError):
-                first, last = (int(part) for part in path.name.split(".")[0].split("-"))
-                found.append(Piece(path.parent.name, first, last, path))
-        return sorted(found, key=lambda piece: (piece.scenario, piece.first, piece.last))
+        with contextlib.suppress(FileNotFoundError):
+            for scenario in os.scandir(self.folder / "blocks"):
+                if scenario.is_dir():
+                    found += _listed(Path(scenario.path))
+        return sorted(found, key=lambda p: (p.scenario, p.first, p.last, p.since))
 
-    def pending(self, study: Study, replicates: int, size: int) -> list[tuple[int, int, int]]:
-        """List what is not yet done, as (scenario, first, last) of at most `size` replicates."""
-        done: dict[str, list[tuple[int, int]]] = {}
+    def extensions(self) -> dict[str, list[int]]:
+        """List the extensions that each scenario takes part in; the first alone at the beginning.
+
+        An extension is numbered from 0; it came with methods that the scenario's estimators have.
+        """
+        study = self.manifest()["study"]
+        return {
+            scenario["key"]: sorted(
+                {
+                    number
+                    for estimator in study["estimators"]
+                    if not scenario["only"] or estimator["name"] in scenario["only"]
+                    for number in estimator["since"].values()
+                }
+            )
+            for scenario in study["scenarios"]
+        }
+
+    def begun_with(self) -> list[int]:
+        """List the extensions of all scenarios: with which of them a block may begin."""
+        return sorted({number for numbers in self.extensions().values() for number in numbers})
+
+    def methods(self, since: int) -> dict[str, list[str]]:
+        """List the methods, by estimator, that came with an extension or later."""
+        return methods(self._identity()[1], since, self._upto())
+
+    def pending(
+        self, study: Study, replicates: int, size: int, since: int = 0
+    ) -> list[tuple[int, int, int]]:
+        """List what is not yet done, as (scenario, first, last) of at most `size` replicates.
+
+        Of a study that was extended, what lacks all methods `since` that extension, and no more.
+        """
+        numbers = self.extensions() if self.begun() else {s.key: [0] for s in study.scenarios}
+        asked = {scenario.key: index for index, scenario in enumerate(study.scenarios)}
+        return [
+            (asked[key], begin, min(begin + size, last))
+            for key, number, first, last in self._missing(numbers, replicates)
+            if number == since and key in asked
+            for begin in range(first, last, size)
+        ]
+
+    def _missing(
+        self, extensions: Mapping[str, Sequence[int]], replicates: int
+    ) -> Iterator[tuple[str, int, int, int]]:
+        """Yield (scenario, extension, first, last): what has nothing since that extension."""
+        done: dict[str, list[Piece]] = {}
         for piece in self.pieces():
-            done.setdefault(piece.scenario, []).append((piece.first, piece.last))
-        tasks = []
-        for index, scenario in enumerate(study.scenarios):
-            at = 0
-            spans = [*sorted(done.get(folder(scenario.key), [])), (replicates, replicates)]
-            for first, last in spans:
-                for begin in range(at, min(first, replicates), size):
-                    tasks.append((index, begin, min(begin + size, first, replicates)))
-                at = max(at, last)
-        return tasks
+            done.setdefault(piece.scenario, []).append(piece)
+        for key, numbers in extensions.items():
+            found: list[tuple[int, int]] = []
+            for number in numbers:
+                held = [(piece.first, piece.last) for piece in done.get(folder(key), ())
+                        if piece.since <= number <= piece.upto]  # fmt: skip
+                lacking = gaps([*held, *found], replicates)
+                found += lacking
+                yield from ((key, number, first, last) for first, last in lacking)
 
-    def save(self, scenario: str, first: int, last: int, blocks: Mapping[str, Block]) -> None:
-        """Write one block's file, whole or not at all."""
+    def _identity(self) -> tuple[str, Since]:
+        """Return what the folder's blocks belong to, and the extension that each method is of."""
+        if self._known is None:
+            manifest = self.manifest()
+            numbers = {e["name"]: e["since"] for e in manifest["study"]["estimators"]}
+            self._known = manifest["identity"], numbers
+        return self._known
+
+    def _upto(self) -> int:
+        """Number the last extension."""
+        return max(number for own in self._identity()[1].values() for number in own.values())
+
+    def save(
+        self, scenario: str, first: int, last: int, blocks: Mapping[str, Block], since: int = 0
+    ) -> None:
+        """Write one block's file, whole or not at all; merge it with others where it is small."""
+        piece = self._save(folder(scenario), first, last, blocks, since)
+        if last - first > SMALL:
+            return
+        beside = self._small.setdefault((piece.scenario, piece.since, piece.upto), [])
+        beside.append((piece, blocks))
+        if len(beside) % MERGED == 0:
+            rest = [pair for run in _runs(beside) for pair in self._merge(run)]
+            beside[:] = rest if len(rest) <= MERGED else []  # what stays apart is not kept for ever
+
+    def _save(
+        self, scenario: str, first: int, last: int, blocks: Mapping[str, Block], since: int
+    ) -> Piece:
+        """Write a file."""
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -193,14 +289,33 @@ class Store:
             },
         )
         content = buffer.getvalue()
-        target = self.folder / "blocks" / folder(scenario)
+        target = self.folder / "blocks" / scenario
         target.mkdir(exist_ok=True)
-        self._write(target / self._name(target.name, first, last, content), content)
+        piece = Piece(scenario, first, last, target, since, self._upto())
+        piece = replace(piece, path=target / self._name(piece, content))
+        self._write(piece.path, content)
+        return piece
+
+    def _merge(
+        self, run: Sequence[tuple[Piece, Mapping[str, Block]]]
+    ) -> Sequence[tuple[Piece, Mapping[str, Block]]]:
+        """Write blocks that follow one another into one file, then remove theirs; return the rest.
+
+        Until they are removed the rows are there twice, and are read once.
+        """
+        if len(run) < FEWEST:
+            return run
+        (first, _), (last, _) = run[0], run[-1]
+        blocks = {name: join([own[name] for _, own in run]) for name in run[0][1]}
+        self._save(first.scenario, first.first, last.last, blocks, first.since)
+        for piece, _ in run:
+            piece.path.unlink(missing_ok=True)
+        return []
 
     def load(self, piece: Piece) -> dict[str, Block] | None:
         """Read one block's file, a block by estimator; None where it is damaged or another's."""
-        content = piece.path.read_bytes()
-        if piece.path.name != self._name(piece.scenario, piece.first, piece.last, content):
+        content = self._content(piece)
+        if content is None:
             return None
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -215,23 +330,29 @@ class Store:
         except (ValueError, KeyError, zipfile.BadZipFile):
             return None
 
-    def _name(self, scenario: str, first: int, last: int, content: bytes) -> str:
-        """Name a block's file after its replicates and a digest of what it holds and belongs to."""
-        if not self._common:
-            study = self.manifest()["study"]
-            self._common = f"{study['seed']} {study['level']} {study['code']}"
-        belongs = f"{self._common} {scenario} {first} {last} ".encode()
+    def _content(self, piece: Piece) -> bytes | None:
+        """Read a file's bytes; None where they are not what its name says."""
+        content = piece.path.read_bytes()
+        return content if piece.path.name == self._name(piece, content) else None
+
+    def _name(self, piece: Piece, content: bytes) -> str:
+        """Name a block's file after what it holds and a digest of that and what it belongs to."""
+        span = f"{piece.first:09d}-{piece.last:09d}"
+        if piece.upto:
+            span += f".{piece.since}-{piece.upto}"
+        belongs = f"{self._identity()[0]} {piece.scenario} {span} ".encode()
         digest = hashlib.blake2b(belongs + content, digest_size=8).hexdigest()
-        return f"{first:09d}-{last:09d}.{digest}.npz"
+        return f"{span}.{digest}.npz"
 
     def check(self) -> list[Path]:
         """Move damaged files aside, so that they are pending again; return their new places."""
         moved = []
         for piece in self.pieces():
-            if self.load(piece) is None:
-                aside = self.folder / "damaged"
-                aside.mkdir(exist_ok=True)
-                moved.append(piece.path.rename(aside / f"{piece.scenario}-{piece.path.name}"))
+            with contextlib.suppress(FileNotFoundError):  # another share merged it meanwhile
+                if self._content(piece) is None:
+                    aside = self.folder / "damaged"
+                    aside.mkdir(exist_ok=True)
+                    moved.append(piece.path.rename(aside / f"{piece.scenario}-{piece.path.name}"))
         return moved
 
     def cells(self) -> list[list[Cell]]:
@@ -258,23 +379,46 @@ class Store:
         most : int, optional
             Read no more than the first so many replicates of each scenario.
         """
-        by_scenario: dict[str, list[Piece]] = {}
-        for piece in self.pieces():
-            if most is None or piece.first < most:
-                by_scenario.setdefault(piece.scenario, []).append(piece)
-        for cells in self.cells():
-            loaded = [self.load(piece) for piece in by_scenario.get(folder(cells[0].scenario), [])]
-            if any(blocks is None for blocks in loaded):
-                raise StudyError(
-                    f"{self.folder} has damaged blocks of scenario {cells[0].scenario!r}; "
-                    "run the study again: they are found, moved aside and computed anew"
-                )
-            whole = [blocks for blocks in loaded if blocks is not None]
-            if whole:
-                yield [
-                    (cell, leading(join([blocks[cell.estimator] for blocks in whole]), most))
-                    for cell in cells
+        # nothing of a scenario stays here while another reads it
+        yield from filter(None, (self._joined(cells, most) for cells in self.cells()))
+
+    def _joined(self, cells: Sequence[Cell], most: int | None) -> list[tuple[Cell, Block]]:
+        """Join the blocks of one scenario; an empty list where there are none."""
+        numbers = self._identity()[1]
+        blocks = self._loaded(cells[0].scenario, most)
+        return [
+            (cell, together(cell, parts, most))
+            for cell in cells
+            if (
+                parts := [
+                    (labels, [own[cell.estimator] for own in found])
+                    for span, found in blocks.items()
+                    if (labels := methods(numbers, *span).get(cell.estimator))
                 ]
+            )
+        ]
+
+    def _loaded(
+        self, scenario: str, most: int | None
+    ) -> dict[tuple[int, int], list[dict[str, Block]]]:
+        """Load a scenario's blocks, by the extensions that they hold."""
+        for _ in range(10):
+            found: dict[tuple[int, int], list[dict[str, Block]]] = {}
+            try:
+                for piece in _listed(self.folder / "blocks" / folder(scenario)):
+                    if most is not None and piece.first >= most:
+                        continue
+                    blocks = self.load(piece)
+                    if blocks is None:
+                        raise StudyError(
+                            f"{self.folder} has damaged blocks of scenario {scenario!r}; "
+                            "run the study again: they are found, moved aside and computed anew"
+                        )
+                    found.setdefault((piece.since, piece.upto), []).append(blocks)
+                return found
+            except FileNotFoundError:  # another process merged it meanwhile
+                continue
+        raise StudyError(f"{self.folder} changes while it is read; wait for the run that does that")
 
     def _write(self, path: Path, content: bytes) -> None:
         """Write under another name, sync, rename."""
@@ -284,6 +428,37 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+
+
+def identity(study: Mapping[str, Any]) -> str:
+    """Hash the study that a folder is begun with: blocks of another one are told by it."""
+    said = {name: value for name, value in study.items() if name not in ("aims", "replicates")}
+    return hashlib.blake2b(_json(said), digest_size=8).hexdigest()
+
+
+def _listed(blocks: Path) -> list[Piece]:
+    """List the blocks' files of one scenario."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for name in sorted(os.listdir(blocks)):
+            match = _BLOCK.fullmatch(name)
+            if match:
+                first, last, since, upto = (int(number or 0) for number in match.groups())
+                found.append(Piece(blocks.name, first, last, blocks / name, since, upto))
+    return found
+
+
+def _runs(
+    beside: Sequence[tuple[Piece, Mapping[str, Block]]],
+) -> list[list[tuple[Piece, Mapping[str, Block]]]]:
+    """Sort blocks into runs, each beginning where the one before ends."""
+    runs: list[list[tuple[Piece, Mapping[str, Block]]]] = []
+    for piece, blocks in sorted(beside, key=lambda pair: pair[0].first):
+        if runs and runs[-1][-1][0].last == piece.first:
+            runs[-1].append((piece, blocks))
+        else:
+            runs.append([(piece, blocks)])
+    return runs
 
 
 def folder(scenario: str) -> str:

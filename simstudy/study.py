@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import hashlib
 import importlib.util
 import itertools
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,19 @@ class Study:
         """Return the estimators that answer for a scenario."""
         return [e for e in self.estimators if not scenario.only or e.name in scenario.only]
 
+    def part(self, methods: Mapping[str, Collection[str]]) -> Study:
+        """Return the study with these methods alone, by estimator; truths stay as they are."""
+        estimators = [
+            replace(e, methods=[m for m in e.methods if m.name in methods[e.name]])
+            if isinstance(e, MaximumLikelihood)
+            else e
+            for e in self.estimators
+            if e.name in methods
+        ]
+        part = copy.copy(self)  # unchecked: scenarios and truths may speak of the other estimators
+        object.__setattr__(part, "estimators", tuple(estimators))
+        return part
+
     def cells(self, index: int) -> list[Cell]:
         """Return the labels of one scenario's rows, one for each estimator."""
         scenario = self.scenarios[index]
@@ -186,8 +200,25 @@ class Study:
         most = np.array([self.fewer.get(label, np.inf) for label in estimator.labels])
         return np.asarray(replicates)[:, None] < most
 
-    def run(self, **options: Any) -> Result:
-        """Run what is not yet done and return the result; options as in `simstudy.run.run`.
+    def run(
+        self, *, until: str | None = None, max_replicates: int = 10_000, **options: Any
+    ) -> Result:
+        """Run what is not yet done and return the result.
+
+        Parameters
+        ----------
+        until : str, optional
+            Instead of a number of replicates: go on, scenario by scenario, until every verdict has
+            fallen (`verdict`), or until the Monte Carlo error of a measure is small enough
+            (`cover:0.005`). See `simstudy.until.goal`. The report says where that was not reached.
+        max_replicates : int
+            Where `until` ends in any case.
+        **options
+            As of `simstudy.run.run`.
+
+        Returns
+        -------
+        Result
 
         Examples
         --------
@@ -205,8 +236,12 @@ class Study:
         """
         from simstudy.result import Result
         from simstudy.run import run
+        from simstudy.until import goal, run_until
 
-        outcome = run(self, **options)
+        if until is None:
+            outcome = run(self, **options)
+        else:
+            outcome = run_until(self, goal(until, max_replicates), **options)
         if outcome.interrupted:
             raise KeyboardInterrupt(
                 f"{outcome.done:,} of {outcome.asked:,} replicates are stored in {outcome.folder}; "

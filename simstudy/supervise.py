@@ -112,8 +112,8 @@ class Local:
         return future
 
     def died(self, error: BaseException) -> bool:
-        """Tell whether an error means that a worker died."""
-        return isinstance(error, BrokenExecutor)
+        """Tell whether an error means that a worker died, or was told to by the study's code."""
+        return isinstance(error, BrokenExecutor | KeyboardInterrupt)
 
     def renew(self) -> dict[tuple[int, int], str]:
         """End the workers that are left; read the notes."""
@@ -164,11 +164,20 @@ class Given:
         """Leave the executor to whom it belongs."""
 
 
+def mute() -> None:
+    """Let nothing that this process prints reach the terminal, which shows the progress."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
 def settle(parent: int) -> None:
     """Prepare a worker: one BLAS thread, Ctrl-C is the parent's, no life without the parent."""
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(limits=1)
+    mute()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from simstudy import records
-from simstudy.performance import summarize
 from simstudy.plan import errors, pilot, target
 from simstudy.run import Outcome, run
 from simstudy.store import Store
 from simstudy.study import Study, StudyError
+from simstudy.summary import summarize
 from simstudy.verdicts import RULE, Rule, verdicts
 
 FIRST = 250
@@ -94,7 +94,14 @@ def goal(text: str, most: int, *, rule: Rule = RULE) -> Goal:
 
 
 def run_until(
-    study: Study, aim: Goal, *, scenarios: Sequence[int] | None = None, **options: Any
+    study: Study,
+    aim: Goal,
+    *,
+    replicates: int | None = None,
+    scenarios: Sequence[int] | None = None,
+    shard: tuple[int, int] | None = None,
+    fresh: bool = False,
+    **options: Any,
 ) -> Outcome:
     """Run a study until every scenario has reached its goal, or the most replicates.
 
@@ -105,17 +112,32 @@ def run_until(
     ----------
     study : Study
     aim : Goal
+    replicates, shard
+        Refused: how many replicates there will be is found out on the way, from all of them.
     scenarios : sequence of int, optional
         Only these, by number.
+    fresh : bool
+        Begin anew; a folder that holds results is moved aside, never deleted.
     **options
-        As of `simstudy.run.run`, but for the replicates.
+        As of `simstudy.run.run`.
 
     Returns
     -------
     Outcome
         Of all runs together. `done` counts the replicates of the scenarios that reached the goal,
         `asked` those of all.
+
+    Raises
+    ------
+    StudyError
+        When replicates or a share are asked for; as from `simstudy.run.run`.
     """
+    if replicates is not None:
+        raise StudyError("both until and replicates are given; give max_replicates "
+                         "(--max-replicates) instead")  # fmt: skip
+    if shard is not None:
+        raise StudyError("a share of a run cannot tell when the whole is precise enough: leave "
+                         "until out, or the share")  # fmt: skip
     chosen = list(range(len(study.scenarios)) if scenarios is None else scenarios)
     going = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
     ended: dict[int, tuple[int, bool]] = {}
@@ -124,7 +146,8 @@ def run_until(
         look = min(going.values())
         size = aim.looks[look]
         now = [index for index, at in going.items() if at == look]
-        outcome = _added(outcome, run(study, replicates=size, scenarios=now, **options))
+        made = run(study, replicates=size, scenarios=now, fresh=fresh, **options)
+        outcome, fresh = _added(outcome, made), False
         if outcome.interrupted:
             break
         for index in now:

@@ -361,8 +361,9 @@ def _fate(rows: pd.DataFrame, labels: list[str]) -> tuple[str, str]:
     if trusted.all():
         return "always", ""
     if not faulty.any():
+        every = f"all {len(rows)} cases" if len(rows) > 1 else "its one case"
         decided = f"{trusted.sum()} of {len(rows)} cases trusted, the others"
-        return "open", f"{decided if trusted.any() else f'all {len(rows)} cases'} undecided"
+        return "open", f"{decided if trusted.any() else every} undecided"
     reason = _PLAIN[Verdict(words[faulty].value_counts().index[0])]
     if not trusted.any():
         also = f"; {opened.sum()} of {len(rows)} cases undecided" if opened.any() else ""
@@ -432,7 +433,7 @@ def _spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if missing:
         raise ValueError(
             f"the performance frame lacks {', '.join(sorted(missing))}; due is what "
-            "simstudy.performance.summarize returns"
+            "simstudy.summary.summarize returns"
         )
     if performance.empty:
         raise ValueError("the performance frame has no rows; there is nothing to judge")

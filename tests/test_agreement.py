@@ -1,5 +1,6 @@
 """A mechanism that does not match its likelihood is told so, and one that does is left alone."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -171,11 +172,62 @@ def test_the_edge_is_shared_by_all_cells(monkeypatch):
     """Bonferroni: what is a mismatch alone is none among many cells."""
     edges = []
     monkeypatch.setattr(
-        "simstudy.agreement._row", lambda scenario, found, edge, draws: edges.append(edge) or {}
+        "simstudy.agreement._row", lambda scenario, found, draws, edge: edges.append(edge) or {}
     )
     agreement(study(normal.MODEL, normal.MECHANISM, replicates=60, n=[10, 20, 30], mu=0.0,
                     sigma=1.0))  # fmt: skip
     assert_allclose(edges, [FALSE_ALARM / 6] * 3, rtol=1e-15)
+
+
+# --- how long it may take -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pace", "draws"), [(0.0001, 300), (0.004, 100), (0.0098, 50), (0.011, 0), (np.inf, 0)]
+)
+def test_of_slow_cells_fewer_data_sets_are_looked_at(monkeypatch, pace, draws):
+    """Half a second over the pace, in steps of 50; the first ones are those of a longer look."""
+    monkeypatch.setattr("simstudy.agreement._pace", lambda *_: pace)
+    made = study(normal.MODEL, normal.MECHANISM, **NORMAL)
+    row = agreement(made, seconds=0.5).iloc[0]
+    assert (row["draws"], row["available"]) == (draws, 300)
+    if draws:
+        assert row["score_p"] == agreement(made, draws=draws).iloc[0]["score_p"]
+    else:
+        assert row["sentence"] == "Not asked: it takes longer than a run spends on it."
+
+
+def test_a_slow_mechanism_is_left_alone_soon():
+    def draw(rng, n, mu, sigma):
+        time.sleep(0.1)
+        return rng.normal(mu, sigma, n)
+
+    slow = Mechanism("slow", draw, normal.MECHANISM.truth)
+    made = study(normal.MODEL, slow, n=[5, 10, 20], mu=0.0, sigma=1.0)
+    began = time.perf_counter()
+    found = agreement(made, seconds=0.3)
+    assert time.perf_counter() - began < 2
+    assert (found["finding"] == "not-asked").all()
+
+
+def test_the_first_of_every_mechanism_comes_first(monkeypatch):
+    """Where the time ends, no mechanism and no estimator is left out for another's sizes."""
+    order = []
+
+    def tested(study, scenario, estimator, *_):
+        order.append((scenario.key, estimator.name))
+        return "", 0
+
+    monkeypatch.setattr("simstudy.agreement._tested", tested)
+    scenarios = [
+        *grid(exponential.MECHANISM, n=[10, 20], rate=1.0),
+        *grid(exponential.WRONG_GAMMA, n=[10, 20], shape=2.0, mean=1.0),
+    ]
+    made = Study("s", scenarios, [MaximumLikelihood(exponential.MODEL, [OBSERVED])], seed=1)
+    found = agreement(made, seconds=1.0)
+    keys = [scenario.key for scenario in scenarios]
+    assert [key for key, _ in order] == [keys[0], keys[2], keys[1], keys[3]]
+    assert found["scenario"].tolist() == keys
 
 
 # --- the test of a mean ---------------------------------------------------------------------------
@@ -232,3 +284,14 @@ def test_it_is_done_again_only_when_there_is_more_to_see(tmp_path):
     for replicates, draws in ((60, 60), (80, 80), (70, 80), (5000, 300)):
         keep(replace(made, replicates=replicates), tmp_path)
         assert pd.read_csv(tmp_path / "agreement.csv")["draws"][0] == draws
+
+
+def test_what_the_time_allowed_is_kept_and_said(tmp_path, monkeypatch):
+    """Resuming does not spend the time again."""
+    made = study(exponential.MODEL, exponential.MECHANISM, 300, n=10, rate=1.0)
+    paces = []
+    monkeypatch.setattr("simstudy.agreement._pace", lambda *_: paces.append(0.03) or 0.03)
+    for _ in range(2):
+        result = made.run(out=tmp_path / "r", replicates=100, jobs=1, engine="loop", quiet=True)
+    assert len(paces) == 1
+    assert "<td>50<small>of 100</small></td>" in result.report().read_text(encoding="utf-8")

@@ -12,7 +12,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 jax = pytest.importorskip("jax")
 
-from simstudy import MaximumLikelihood, Mechanism, Model, Scenario, Study, StudyError, batched  # noqa: E402
+from simstudy import (  # noqa: E402
+    MaximumLikelihood,
+    Mechanism,
+    Model,
+    Scenario,
+    Study,
+    StudyError,
+    batched,
+    programs,
+)
 from simstudy import replicate as loop  # noqa: E402
 from simstudy.arrays import where  # noqa: E402
 from simstudy.covariance import invert  # noqa: E402
@@ -238,7 +247,7 @@ def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
 
 def test_the_time_of_compilation_is_told_apart(tmp_path):
     """A new program is compiled once: the first run says how long, a fit's seconds leave it out."""
-    batched._program.cache_clear()
+    programs.program.cache_clear()
     s = study(*MODELS["exponential"], [OBSERVED], replicates=64)
     result = s.run(out=tmp_path / "a", engine="batched", jobs=1, quiet=True)
     again = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=128)
@@ -255,7 +264,7 @@ def test_too_little_memory_halves_the_lanes_and_says_so(capsys):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return {"double": 2 * values}
 
-    found = batched._in_lanes(program, (np.arange(11.0),), 16)
+    found = programs.in_lanes(program, (np.arange(11.0),), 16)
     assert_array_equal(found["double"], 2 * np.arange(11.0))
     assert "2 data sets at a time" in capsys.readouterr().err
 
@@ -263,7 +272,7 @@ def test_too_little_memory_halves_the_lanes_and_says_so(capsys):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
-        batched._in_lanes(broken, (np.arange(11.0),), 16)
+        programs.in_lanes(broken, (np.arange(11.0),), 16)
 
 
 def test_single_precision_is_refused():
@@ -285,8 +294,8 @@ def test_where_is_the_same_on_numpy_and_jax():
 
 def test_many_parameters_begin_with_bfgs(monkeypatch):
     """Above fifty parameters optimistix comes before Newton; the answers are the same."""
-    monkeypatch.setattr(batched, "NEWTON_FROM_THE_START", 1)
-    batched._program.cache_clear()
+    monkeypatch.setattr(programs, "NEWTON_FROM_THE_START", 1)
+    programs.program.cache_clear()
     one, other = both(*MODELS["poisson-regression"], [OBSERVED], 5)
-    batched._program.cache_clear()
+    programs.program.cache_clear()
     assert_agree(one, other)

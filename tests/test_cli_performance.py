@@ -10,11 +10,11 @@ import pytest
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
-from simstudy import MaximumLikelihood, Study, cli, grid
+from simstudy import MaximumLikelihood, Study, cli, grid, performance
 from simstudy.export import exported, save
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
-from simstudy.performance import performance, summarize
+from simstudy.summary import summarize
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 ESTIMATES = REFERENCE / "estimates.csv"
@@ -71,7 +71,7 @@ def test_the_command_is_the_function():
 
 
 def test_morris_errors_are_those_of_rsimsum():
-    """Digits of rsimsum's own; test_performance compares all of its answers."""
+    """Digits of rsimsum's own; test_summary compares all of its answers."""
     found = measured(ESTIMATES, *NAMED, "--reference", "A", "--mcse", "morris")
     found = found.set_index(["scenario", "method", "measure"])
     answers = pd.read_csv(REFERENCE / "rsimsum.csv").query("how == 'wald'")
@@ -162,6 +162,16 @@ def test_a_table_without_standard_errors_or_groups_has_a_report_too():
     assert "undecided" in Path("bare.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("columns", [["--se", "se"], []], ids=["one method", "no limits"])
+def test_a_reference_without_pairs_is_no_obstacle_to_a_report(columns):
+    """One method alone, or estimates alone: there is nothing to compare, and all else is there."""
+    lines = CSV.splitlines()
+    Path("t.csv").write_text("\n".join(lines[:3] if columns else lines))
+    named = ["--estimate", "b", "--truth", 1, "--method", "m", "--replicate", "id", *columns]
+    assert execute("performance", "t.csv", *named, "--reference", "x", "--out", "r.html") == 0
+    assert "on the same replicates</h2>" not in Path("r.html").read_text(encoding="utf-8")
+
+
 CSV = "b,se,m,id,truth\n1.0,0.1,x,1,1\n1.2,0.1,x,2,1\n0.9,0.2,y,1,1\n1.1,0.2,y,2,1\n"
 PLAIN = ["--estimate", "b", "--se", "se", "--truth", "truth", "--method", "m"]
 WRONG = {
@@ -184,6 +194,9 @@ WRONG = {
         CSV.replace(",", ";"), ["--estimate", "b", "--truth", 1], ["separated by semicolons"]),
     "another kind to write": (CSV, [*PLAIN, "--out", "p.xlsx"], ["p.xlsx", ".csv or .html"]),
     "no folder to write to": (CSV, [*PLAIN, "--out", "no/p.csv"], ["no folder 'no'"]),
+    "two columns of one name": (
+        CSV.replace("id,", "b,"), ["--estimate", "b", "--truth", 1], ["two columns 'b'"]),
+    "the table itself to write": (CSV, [*PLAIN, "--out", "./t.csv"], ["is the table itself"]),
     "long and wide": (CSV, [*PLAIN, "--wide", "x"], ["both method and wide"]),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Estimators: the battery for each kind, what the audit says, and what is refused."""
 
+import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -144,6 +145,23 @@ def test_source_is_computed_once_for_all_methods():
     block = answer(MaximumLikelihood(gamma.MODEL, methods), GAMMA.data)
     assert len(calls) == len(GAMMA.data)
     assert_array_equal(block.se[:, 0], block.se[:, 2])
+
+
+def test_what_methods_share_counts_in_the_seconds_of_each():
+    """Else the first in the list would pay for all, and the others seem free."""
+
+    @dataclass(frozen=True)
+    class Slow:
+        needs: ClassVar[tuple[str, ...]] = ("hessian",)
+
+        def __call__(self, fitted):
+            time.sleep(0.05)
+            return ExactHessian()(fitted)
+
+    first, second = (Wald(name, lambda c: invert(c.hessian), hessian=Slow()) for name in "ab")
+    block = answer(MaximumLikelihood(gamma.MODEL, [first, second, OBSERVED]), GAMMA.data[:1])
+    assert block.seconds[0, :2].min() >= 0.05
+    assert block.seconds[0, 2] < 0.05
 
 
 def test_audit_describes_the_fit():

@@ -6,6 +6,7 @@ of a run without any disturbance, by local workers and by a Dask cluster of real
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -88,10 +90,22 @@ def throw(error):
 
 
 def talk():
-    for i in range(2000):
+    for i in range(20_000):
         print("talk", i)
+    print("talk", file=sys.stderr)
+    os.write(1, b"talk")
+    os.write(2, b"talk")
+
+
+def warn():
+    for i in range(20_000):
         warnings.warn("again", stacklevel=1)
-    os.write(1, b"")
+
+
+def lapack():
+    rng = np.random.default_rng(1)
+    while True:
+        np.linalg.svd(rng.normal(size=(2000, 2000)))
 
 
 FAULTS = {
@@ -104,7 +118,9 @@ FAULTS = {
     "recursion": recurse,
     "memory": lambda: np.empty(1 << 60),
     "StopIteration": lambda: throw(StopIteration()),
+    "KeyboardInterrupt": lambda: throw(KeyboardInterrupt()),
     "talk": talk,
+    "warn": warn,
     "exit": lambda: os._exit(9),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "segmentation": lambda: ctypes.string_at(0),
@@ -112,6 +128,7 @@ FAULTS = {
     "loop": loop,
     "swallow": swallow,
     "sleep": lambda: time.sleep(600),
+    "a long LAPACK call": lapack,
     "in C, lock released": lambda: ctypes.CDLL(None).sleep(600),
     "in C, lock held": lambda: ctypes.PyDLL(None).sleep(600),
 }
@@ -214,19 +231,24 @@ def test_whatever_user_code_raises_is_a_status(home, tmp_path, monkeypatch, on):
 
 @ON
 def test_a_worker_that_dies_once_leaves_no_trace(home, tmp_path, monkeypatch, capfd, on):
-    kinds = {"1": "exit", "9": "kill", "22": "talk"}
-    kinds |= {"17": "segmentation"} if on == "loky" else {}
+    """One that prints or warns without end does not either, but for a word in the audit."""
+    kinds = {"1": "exit", "5": "abort", "9": "kill", "17": "segmentation", "20": "warn",
+             "22": "talk"}  # fmt: skip
     faults = {i: (kind, "draw", str(tmp_path)) for i, kind in kinds.items()}
     assert disturbed(home, tmp_path / "r", monkeypatch, faults, on) == {}
-    assert "a worker died" in capfd.readouterr().err
+    said = "".join(capfd.readouterr())
+    assert "a worker died" in said
+    assert "talk" not in said
     assert all((tmp_path / i).exists() for i in kinds)
+    heard = Result(tmp_path / "r").audit().set_index("replicate")["warnings"]
+    assert set(heard[heard != ""].items()) <= {(20, "UserWarning: again")}
 
 
 @ON
 def test_a_replicate_that_always_kills_its_worker_is_set_aside(home, tmp_path, monkeypatch, on):
     faults = {"5": ("exit", "draw", "")}
     if on == "loky":  # a cluster takes its time to replace a worker, and there are ten to replace
-        faults["14"] = ("abort", "loglik", "")
+        faults |= {"14": ("abort", "loglik", ""), "20": ("KeyboardInterrupt", "loglik", "")}
     found = disturbed(home, tmp_path / "r", monkeypatch, faults, on)
     for status, message in found.values():
         assert status == "crashed"
@@ -235,13 +257,13 @@ def test_a_replicate_that_always_kills_its_worker_is_set_aside(home, tmp_path, m
 
 @ON
 def test_a_replicate_that_hangs_ends_with_the_place(home, tmp_path, monkeypatch, on):
-    kinds = ["loop", "swallow", "in C, lock released"]
-    kinds += ["sleep", "in C, lock held"] if on == "loky" else []
-    faults = {str(3 + 4 * i): (kind, "draw", "") for i, kind in enumerate(kinds)}
-    found = disturbed(home, tmp_path / "r", monkeypatch, faults, on, timeout=2.0)
+    kinds = ["loop", "swallow", "in C, lock released", "a long LAPACK call"]
+    kinds += ["in C, lock held"] if on == "loky" else []
+    faults = {str(1 + 4 * i): (kind, "draw", "") for i, kind in enumerate(kinds)}
+    found = disturbed(home, tmp_path / "r", monkeypatch, faults, on, timeout=1.0)
     for replicate, (status, message) in found.items():
         assert status == "timeout", faults[replicate]
-        assert re.match(r"no answer within 2 s \(\S+, line \d+ of faulty\.py", message), message
+        assert re.match(r"no answer within 1 s \(\S+, line \d+ of faulty\.py", message), message
 
 
 # --- the parent ----------------------------------------------------------------------------------
@@ -254,8 +276,9 @@ def start(home, folder, *options, faults="{}"):
     package = Path(cli.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(package), "HOME_PID": "0", "FAULTS": faults}
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def wait_for_blocks(folder, process, count):
@@ -263,6 +286,7 @@ def wait_for_blocks(folder, process, count):
     while len(Store(folder).pieces()) < count and time.monotonic() < late:
         assert process.poll() is None
         time.sleep(0.02)
+    assert len(Store(folder).pieces()) >= count
 
 
 def test_a_second_run_in_one_folder_is_refused_and_a_dead_one_taken_over(home, tmp_path):
@@ -288,32 +312,103 @@ def test_a_second_run_in_one_folder_is_refused_and_a_dead_one_taken_over(home, t
     assert not list(folder.glob(".lock*"))
 
 
-def test_sigterm_is_ctrl_c(home, tmp_path):
+def resumed(home, folder, on="loky"):
+    """Run to the end, undisturbed; hold the rows against those of the undisturbed run."""
+    study, reference = load(home / "faulty.py")
+    with connected("local", 2) if on == "dask" else nullcontext() as executor:
+        outcome = run(study, reference=reference, out=folder, jobs=2, size=4, quiet=True,
+                      executor=executor)  # fmt: skip
+    assert (outcome.done, outcome.asked) == (24, 24)
+    found = rows(folder)
+    pd.testing.assert_frame_equal(
+        found[found["replicate"] < 24].reset_index(drop=True), rows(home / "undisturbed"),
+        check_exact=True, check_categorical=False,
+    )  # fmt: skip
+    assert not list(folder.rglob("*.part"))
+    assert not list(folder.glob(".lock*"))
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("where", "how"),
+    [(["--jobs", "1"], signal.SIGTERM), (["--dask", "local", "--jobs", "2"], signal.SIGINT)],
+    ids=["SIGTERM at home", "Ctrl-C on Dask"],
+)
+def test_ctrl_c_saves_what_is_finished_and_says_how_to_go_on(home, tmp_path, where, how):
     folder = tmp_path / "r"
-    process = start(home, folder, "--jobs", "1", faults='{"300": ["sleep", "draw", ""]}')
+    process = start(home, folder, *where, faults='{"300": ["sleep", "draw", ""]}')
     wait_for_blocks(folder, process, 3)
-    process.terminate()
+    os.killpg(process.pid, how)  # a terminal sends it to the whole group
     _, said = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED
     assert "to go on: simstudy run" in said
+    assert "Traceback" not in said
     assert not list(folder.glob(".lock*"))
+    resumed(home, folder, "dask" if "--dask" in where else "loky")
 
 
-def test_no_worker_busy_in_c_outlives_its_parent(home, tmp_path):
+def test_a_second_ctrl_c_ends_even_what_swallows_the_first(home, tmp_path):
+    folder = tmp_path / "r"
+    process = start(home, folder, "--jobs", "1", faults='{"310": ["swallow", "draw", ""]}')
+    wait_for_blocks(folder, process, 155)
+    time.sleep(0.3)  # to be in the loop
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == cli.INTERRUPTED
+    resumed(home, folder)
+
+
+def harm(home, folder, tmp_path):
+    """Damage a folder in many ways; return how many files must be moved aside."""
+    other = tmp_path / "other seed"
+    study, reference = load(home / "faulty.py")
+    run(study, reference=reference, out=other, jobs=1, size=2, quiet=True, seed=9)
+    paths = [piece.path for piece in Store(folder).pieces()]
+    flipped, truncated, empty, zeros, foreign, moved, removed, replaced = paths[:8]
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 4
+    flipped.write_bytes(content)
+    truncated.write_bytes(truncated.read_bytes()[:-1])
+    empty.write_bytes(b"")
+    zeros.write_bytes(bytes(len(zeros.read_bytes())))
+    np.savez(foreign, replicate=np.array([None]))
+    moved.rename(moved.with_name(moved.name.replace("000000010-000000012", "000000400-000000402")))
+    removed.unlink()
+    replaced.unlink()
+    (foreigner,) = [piece.path for piece in Store(other).pieces() if piece.first == 14]
+    shutil.copy(foreigner, replaced.parent)
+    (replaced.parent / "000000000-000000002.0123456789abcdef.npz.77.part").write_bytes(b"half")
+    (folder / "manifest.json.77.part").write_bytes(b"{")
+    (folder / ".lock-1-of-2").write_bytes(b"{")
+    return 7
+
+
+@ON
+def test_a_killed_parent_takes_its_workers_along_and_damaged_files_are_run_again(
+    home, tmp_path, capfd, on
+):
+    """The workers are busy in C and hold the interpreter's lock."""
     folder = tmp_path / "r"
     faults = '{"40": ["in C, lock held", "draw", ""], "60": ["in C, lock held", "draw", ""]}'
-    process = start(home, folder, "--jobs", "2", faults=faults)
+    where = ["--dask", "local"] if on == "dask" else []
+    process = start(home, folder, "--jobs", "2", *where, faults=faults)
     wait_for_blocks(folder, process, 20)
     time.sleep(1)  # for both workers to hang
     children = [int(pid) for path in Path(f"/proc/{process.pid}/task").glob("*/children")
                 for pid in path.read_text().split()]  # fmt: skip
-    assert children
+    assert len(children) >= 2
     process.kill()
     process.communicate()
     late = time.monotonic() + 2
     while any(alive(pid) for pid in children) and time.monotonic() < late:
         time.sleep(0.05)
     assert [pid for pid in children if alive(pid)] == []
+    aside = harm(home, folder, tmp_path)
+    assert resumed(home, folder, on).computed == 16
+    assert capfd.readouterr().err.count("damaged block moved aside") == aside
 
 
 def alive(pid):
@@ -323,9 +418,9 @@ def alive(pid):
         return False
 
 
-def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(home, tmp_path, monkeypatch):
+@ON
+def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(home, tmp_path, monkeypatch, on):
     study, reference = load(home / "faulty.py")
-    options = {"reference": reference, "out": tmp_path / "r", "jobs": 1, "quiet": True, "size": 4}
     save, count = Store._write, iter(range(1000))
 
     def full(self, path, content):
@@ -333,14 +428,32 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(home, tmp_path, mon
             raise OSError(28, "No space left on device")
         return save(self, path, content)
 
-    with monkeypatch.context() as patched:
+    with (
+        monkeypatch.context() as patched,
+        connected("local", 2) if on == "dask" else nullcontext() as executor,
+    ):
         patched.setattr(Store, "_write", full)
         with pytest.raises(Stopped, match="No space left on device; what is stored stays"):
-            run(study, **options)
-    assert run(study, **options).computed == 12
-    pd.testing.assert_frame_equal(
-        rows(tmp_path / "r"), rows(home / "undisturbed"), check_exact=True, check_categorical=False
-    )
+            run(study, reference=reference, out=tmp_path / "r", jobs=2, quiet=True, size=4,
+                executor=executor)  # fmt: skip
+    assert resumed(home, tmp_path / "r", on).computed == 12
+
+
+def test_a_scheduler_that_dies_costs_what_was_in_flight(home, tmp_path, monkeypatch):
+    study, reference = load(home / "faulty.py")
+    save, count = Store.save, iter(range(1000))
+    with monkeypatch.context() as patched, connected("local", 2) as executor:
+
+        def saving(*arguments):
+            save(*arguments)
+            if next(count) == 2:
+                executor._client.cluster.close()
+
+        patched.setattr(Store, "save", saving)
+        with pytest.raises(Stopped, match=r"scheduler is gone; what is stored stays"):
+            run(study, reference=reference, out=tmp_path / "r", jobs=2, quiet=True, size=1,
+                executor=executor)  # fmt: skip
+    assert 3 <= 24 - resumed(home, tmp_path / "r", "dask").computed < 24
 
 
 def test_a_lock_is_held_by_one(tmp_path):

@@ -17,8 +17,8 @@ from simstudy.measures import MEASURES, relerror
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
 from simstudy.montecarlo import share
-from simstudy.performance import summarize
 from simstudy.plan import errors, pilot, summary, target, theory
+from simstudy.summary import summarize
 from simstudy.until import goal, run_until
 from simstudy.verdicts import RULE
 
@@ -259,6 +259,25 @@ def test_a_costly_method_is_not_waited_for(tmp_path):
     assert outcome.done == outcome.asked == 250
 
 
+def test_from_python_it_is_the_command(tmp_path):
+    """The same looks, the same rows; begun anew only once, however many looks there are."""
+    study, options = rates(), {"jobs": 1, "engine": "loop", "quiet": True}
+    executed(study, goal("verdict", 500), tmp_path / "a")
+    found = study.run(until="verdict", max_replicates=500, out=tmp_path / "b", **options)
+    again = study.run(
+        until="verdict", max_replicates=500, out=tmp_path / "b", fresh=True, **options
+    )
+    for result in (found, again):
+        assert_frame_equal(result.table(), Result(tmp_path / "a").table(), check_exact=True)
+        looks = (result.folder / "looks.json").read_text()
+        assert looks == (tmp_path / "a" / "looks.json").read_text()
+    assert len(list(tmp_path.iterdir())) == 3  # one was moved aside
+    with pytest.raises(ValueError, match="as cover:0"):
+        study.run(until="cover", out=tmp_path / "c", **options)
+    with pytest.raises(ValueError, match="max_replicates"):
+        study.run(until="verdict", replicates=9, out=tmp_path / "c", **options)
+
+
 def test_what_does_not_reach_its_goal_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(
@@ -276,7 +295,8 @@ def test_what_does_not_reach_its_goal_is_said(tmp_path, monkeypatch, capsys):
     assert "Not reached at the most replicates" in Path("results/mine/report.md").read_text()
     for wrong, says in (
         (["--until", "cover"], "as cover:0.005"),
-        (["--until", "verdict", "--replicates", "5"], "--max-replicates instead"),
+        (["--until", "verdict", "--shard", "1/2"], "leave until out, or the share"),
+        (["--until", "verdict", "--replicates", "5"], "(--max-replicates) instead"),
     ):
         assert cli.main(["run", "mine.py", *wrong]) == cli.WRONG_INPUT
         assert says in capsys.readouterr().err

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from simstudy import plots
-from simstudy.performance import summarize
+from simstudy.summary import summarize
 
 METHODS = (
     "observed",
@@ -420,6 +420,40 @@ def test_scenarios_are_named_by_what_differs():
 def test_errors_say_what_is_there(call, message, table, performance):
     with pytest.raises(ValueError, match=message):
         call(table, performance)
+
+
+def test_cost_has_a_block_per_estimator_and_a_panel_per_parameter():
+    """The cheapest on top; what has no coverage, or no time, says so."""
+    frame = pd.DataFrame({
+        "estimator": ["ml"] * 4 + ["moments"], "parameter": ["a", "b"] * 2 + ["a"],
+        "method": ["slow", "slow", "fast", "fast", "free"],
+        "seconds": [2.0, 2.0, 0.1, 0.1, 0.0], "cover": [0.8, np.nan, 0.95, 0.99, 0.9],
+        "lower": [0.7, np.nan, 0.9, 0.96, 0.8], "upper": [0.9, np.nan, 0.97, 1.0, 0.96],
+    })  # fmt: skip
+    figure = plots.cost(frame)
+    heads = [axes.get_title("left") for axes in figure.axes]
+    assert heads == ["seconds per replicate", "coverage, a",
+                     "seconds per replicate", "coverage, a", "coverage, b"]  # fmt: skip
+    said = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert said == [["not timed"], [], [], [], ["no answer"]]
+    dots = {
+        (line.get_marker(), x, y)
+        for axes in figure.axes[2:]
+        for line in axes.lines
+        if line.get_marker() in ("o", "v", "^")
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
+    assert dots == {("o", 0.1, 0), ("o", 2.0, 1), ("o", 0.95, 0), ("v", 0.8, 1), ("^", 0.99, 0)}
+    assert overlaps(figure) == []
+
+
+def test_calibration_leaves_one_sided_intervals_out(small):
+    """An infinite arm would put every pivot at its middle."""
+    half = small.assign(upper=np.where(small["method"] == METHODS[1], np.inf, small["upper"]))
+    panels = plots.pit_ecdf(half[half["parameter"] == "shape"]).axes
+    assert [text.get_text() for text in panels[1].texts] == ["no two-sided interval"]
+    # the zero alone; elsewhere the curve too
+    assert [len(axes.lines) for axes in panels] == [2, 1, 2]
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -1,7 +1,10 @@
 """One replicate is a function of study, scenario and number; what goes wrong in it is a status."""
 
 import itertools
+import tracemalloc
+import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +19,7 @@ from simstudy import (
     Model,
     Scenario,
     Study,
+    StudyError,
     grid,
     records,
 )
@@ -36,7 +40,7 @@ from simstudy.methods import (
 )
 from simstudy.models import binomial, exponential, gamma
 from simstudy.records import Status
-from simstudy.replay import show
+from simstudy.replay import debug, save, show
 from simstudy.replicate import block, replay
 from simstudy.streams import stream
 
@@ -514,3 +518,131 @@ def test_replay_of_a_negative_variance_shows_the_matrix():
     again = replay(exponentials(methods=[negative]), 0, 2)
     assert again.matrices["exponential", "negative"][0, 0] < 0
     assert_array_equal(again.blocks["exponential"].status, Status.negative_variance)
+
+
+# --- the data and the debugger ------------------------------------------------------------------
+
+
+def test_the_data_of_a_replicate_are_saved_without_a_pickle(tmp_path):
+    study, path = exponentials(), tmp_path / "data.npz"
+    save(study, 0, 2, path)
+    with np.load(path, allow_pickle=False) as saved:
+        assert saved.files == ["data"]
+        assert_array_equal(saved["data"], replay(study, 0, 2).data, strict=True)
+    named = exponentials(
+        draw=lambda rng: {"file": rng.normal(size=3), "words": np.array(["a", "b", "c"])}
+    )
+    save(named, 0, 2, path)
+    with np.load(path, allow_pickle=False) as saved:
+        assert saved["words"].tolist() == ["a", "b", "c"]
+        rng = stream(named.seed, named.scenarios[0].key, 2, "data")
+        assert_array_equal(saved["file"], rng.normal(size=3), strict=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["data.npz"]
+
+
+def test_data_that_only_a_pickle_could_hold_are_refused_and_nothing_is_left(tmp_path):
+    study = exponentials(draw=lambda rng: np.array([{}, rng.normal()], dtype=object))
+    with pytest.raises(StudyError, match="cannot be saved without a pickle"):
+        save(study, 0, 0, tmp_path / "data.npz")
+    with pytest.raises(StudyError, match=r"'data\.pkl'.*ends in \.npz"):
+        save(exponentials(), 0, 0, Path("data.pkl"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["draw", "loglik", "method"])
+def test_the_debugger_opens_at_the_exception(monkeypatch, capsys, where):
+    def mistaken(*arguments):
+        raise ZeroDivisionError("here")
+
+    places = []
+    monkeypatch.setattr("pdb.post_mortem", lambda trace: places.append(trace))
+    broken = Wald("broken", mistaken, hessian=ExactHessian())
+    given = {"methods": [broken]} if where == "method" else {where: mistaken}
+    debug(exponentials(**given), 0, 2)
+    (trace,) = places
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    assert trace.tb_frame.f_code.co_name == "mistaken"
+    assert "ZeroDivisionError: here" in capsys.readouterr().err
+    debug(exponentials(), 0, 2)
+    assert len(places) == 1
+    assert "nothing was raised" in capsys.readouterr().out
+
+
+# --- warnings -----------------------------------------------------------------------------------
+
+
+def heard(study, first=0, last=6):
+    """Return the warnings of the first estimator, by replicate."""
+    return next(iter(block(study, 0, first, last).values())).audit["warnings"].tolist()
+
+
+def first_value(study, replicate):
+    return replay(study, 0, replicate).data[0]
+
+
+def test_warnings_are_kept_by_kind_and_replicate_whatever_the_range():
+    def warn(kind, value):
+        for _ in range(3):
+            if value > 1:
+                warnings.warn(f"{kind}\nmore", stacklevel=1)
+
+    def draw(rng):
+        data = rng.exponential(size=10)
+        warn("data", data[0])
+        return data
+
+    def loglik(theta, data):
+        warn("fit", data[0])
+        return exponential.loglik(theta, data)
+
+    def formula(curvature):
+        for value in np.ravel(curvature.hessian[..., 0, 0]):
+            warn("method", value / 5)
+        return observed(curvature)
+
+    methods = [OBSERVED, Wald("own", formula, hessian=ExactHessian())]
+    study = exponentials(draw, loglik, methods)
+    found = heard(study)
+    values = [first_value(study, i) for i in range(6)]
+    hessians = [block(study, 0, i, i + 1)["exponential"].estimate[0, 0] for i in range(6)]
+    for text, value, rate in zip(found, values, hessians, strict=True):
+        kinds = set(text.split(" | ")) - {""}
+        assert ("UserWarning: data" in kinds) == (value > 1)
+        assert ("UserWarning: fit" in kinds) == (value > 1)
+        assert ("UserWarning: method" in kinds) == (10 / rate**2 > 5)
+        assert len(kinds) == 2 * (value > 1) + (10 / rate**2 > 5)
+    assert any(found)
+    assert not all(found)
+    assert found == [heard(study, i, i + 1)[0] for i in range(6)]
+    assert_array_equal(
+        block(study, 0, 0, 6)["exponential"].se[:, 0], block(study, 0, 0, 6)["exponential"].se[:, 1]
+    )
+
+
+def test_warnings_of_an_estimator_of_another_kind_are_not_lost():
+    def estimate(data):
+        warnings.warn("own", RuntimeWarning, stacklevel=1)
+        return {"rate": (1.0, 1.0)}
+
+    function = exponentials(estimators=[FunctionEstimator("f", ["rate"], estimate)])
+    assert heard(function) == ["RuntimeWarning: own"] * 6
+
+
+def test_a_million_warnings_of_one_kind_cost_no_memory():
+    def loglik(theta, data):
+        for i in range(20_000):
+            warnings.warn(f"number {i % 100}", stacklevel=1)
+        return exponential.loglik(theta, data)
+
+    tracemalloc.start()
+    try:
+        (text,) = heard(exponentials(loglik=loglik), 0, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    kinds = text.split(" | ")
+    assert kinds[:2] == ["UserWarning: number 0", "UserWarning: number 1"]
+    assert kinds[-1] == "further kinds of warnings"
+    assert len(kinds) == 11
+    assert peak < 5e6  # as a list, the warnings of one call alone would be 10 MB

@@ -9,9 +9,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 from simstudy import report
+from simstudy.calibration import calibration
+from simstudy.comparison import compare
 from simstudy.measures import MEASURES
-from simstudy.performance import summarize
 from simstudy.records import Status
+from simstudy.summary import summarize
 from simstudy.verdicts import Verdict, explain, headline, verdicts
 from test_plots import METHODS, UGLY, make_table, rename
 
@@ -64,9 +66,16 @@ def make_manifest(table, **study):
     }
 
 
+def make_costs(table):
+    """Give every method a price, the later the higher."""
+    costs = table[["scenario", "estimator", "method"]].drop_duplicates()
+    return costs.assign(seconds=1e-4 * np.arange(1, len(costs) + 1))
+
+
 def write(folder, table, *, manifest=None, notes=(), audit=None):
     """Write the report of a table and return its two texts."""
-    performance = summarize(table, exact=str(table["method"].iloc[0]))
+    first = str(table["method"].iloc[0])
+    performance = summarize(table, exact=first)
     found = verdicts(performance)
     path = report.write(
         folder,
@@ -76,6 +85,9 @@ def write(folder, table, *, manifest=None, notes=(), audit=None):
         found,
         make_manifest(table) if manifest is None else manifest,
         why=explain(performance, found),
+        comparison=compare(table, first),
+        calibration=calibration(table),
+        costs=make_costs(table),
         notes=notes,
     )
     return path.read_text(encoding="utf-8"), (folder / "report.md").read_text(encoding="utf-8")
@@ -125,8 +137,10 @@ def test_everything_is_written(written):
     folder, _, _ = written
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     assert names == [
+        "figures/cost.svg",
         "figures/coverage.svg",
         "figures/model_se_against_empirical_se.svg",
+        "figures/pit_ecdf.svg",
         "figures/se_ratio.svg",
         "figures/zip_plot.svg",
         "report.html",
@@ -180,6 +194,40 @@ def test_first_screen_is_the_answer(written, table):
     for word in found["verdict"].unique():
         assert report.WORDS[word].sign in first
     assert "The self-test passed." in first
+
+
+def test_pairs_and_other_levels_stand_in_both_reports(written, table):
+    """Every number of the two frames, rounded by its error, in the row of its method."""
+    _, html, md = written
+    rows = [re.findall(r"[^|]+", line) for line in md.splitlines() if line.startswith("| ")]
+    cells = {(cells[0].strip(), cell.strip()) for cells in rows for cell in cells[1:]}
+    for frame in (compare(table, "observed"), calibration(table)):
+        for row in frame[np.isfinite(frame["value"])].to_dict("records"):
+            value, mcse = report._rounded(row["value"], row["mcse"])
+            assert (row["method"], f"{value} ({mcse})" if mcse else value) in cells
+            assert f"<td>{value}{f'<small>({mcse})</small>' if mcse else ''}</td>" in html
+    for heading in ("Against observed, on the same replicates", "Coverage at other levels"):
+        assert f"## {heading}" in md
+        assert f">{heading}</h2>" in html
+
+
+def test_the_cost_figure_is_of_the_scenario_with_the_most_faults():
+    table = make_table(30, METHODS[:2], (20, 50), (0.5,))
+    performance = summarize(table)
+    found = verdicts(performance).assign(verdict="trust")
+    key = str(table["scenario"].unique()[1])
+    found.loc[found["scenario"] == key, "verdict"] = "too-small"
+    costs = make_costs(table)
+    figures = dict(report._figures(table, performance, found, costs, 0.95))
+    seconds, *coverages = figures["cost"].axes
+    own = costs[costs["scenario"] == key].sort_values("seconds")
+    assert_allclose(seconds.lines[0].get_xdata(), own["seconds"], rtol=1e-12)
+    heads = [axes.get_title("left") for axes in coverages]
+    assert heads == ["coverage, shape", "coverage, rate"]
+    assert any("n=50" in text.get_text() for text in figures["pit_ecdf"].texts)
+    assert "cost" not in dict(report._figures(table, performance, found, None, 0.95))
+    free = costs.assign(seconds=0.0)
+    assert "cost" not in dict(report._figures(table, performance, found, free, 0.95))
 
 
 def test_every_word_has_its_sign_and_every_measure_its_meaning():

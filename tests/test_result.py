@@ -20,7 +20,7 @@ from simstudy import (
 )
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
-from simstudy.performance import summarize
+from simstudy.summary import summarize
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
 
@@ -201,17 +201,29 @@ def test_the_report_has_all_its_files(result):
     found = {p.relative_to(result.folder).as_posix() for p in result.folder.rglob("*.*")}
     assert {"manifest.json", "report.html", "report.md", "performance.csv",
             "replicates.parquet", "audit.parquet"} <= found  # fmt: skip
-    assert sum(name.startswith("figures/") and name.endswith(".svg") for name in found) >= 4
+    drawn = {p.stem for p in (result.folder / "figures").iterdir()}
+    assert drawn == {"coverage", "model_se_against_empirical_se", "se_ratio", "zip_plot",
+                     "pit_ecdf", "cost"}  # fmt: skip
     table = result.table()
-    labels = [name for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)]
     rows = pd.read_parquet(result.folder / "replicates.parquet")
-    expected = table.astype(dict.fromkeys(labels, "str"))
-    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
+    pd.testing.assert_frame_equal(rows, table, check_exact=True, check_categorical=False)
     measures = pd.read_csv(result.folder / "performance.csv")
     assert_array_equal(measures["value"], result.performance()["value"])
     text = (result.folder / "report.md").read_text(encoding="utf-8")
     for method in ("observed", "opg"):
         assert method in text
+
+
+def test_costs_of_the_batched_engine_are_not_drawn(result, monkeypatch):
+    """Its methods are computed together and have no times of their own."""
+    drawn = {}
+    monkeypatch.setattr("simstudy.report.write", lambda *_, **options: drawn.update(options))
+    result.report()
+    assert (drawn["costs"]["seconds"] > 0).all()
+    manifest = Result.manifest
+    monkeypatch.setattr(Result, "manifest", lambda self: manifest(self) | {"engine": "batched"})
+    result.report()
+    assert drawn["costs"] is None
 
 
 def test_a_report_survives_hostile_names_and_one_replicate(tmp_path):

@@ -186,6 +186,99 @@ def test_more_replicates_extend_what_is_there(tmp_path, expected):
     assert_same(tmp_path / "r", expected)
 
 
+def smaller(scenarios, methods):
+    """Make the study of all tests of identity with less in it."""
+    study = undisturbed()
+    first = replace(study.estimators[0], methods=methods)
+    fewer = {label: count for label, count in study.fewer.items() if label in first.labels}
+    return replace(study, scenarios=study.scenarios[:scenarios], estimators=[first], fewer=fewer)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_more_methods_scenarios_and_estimators_extend_what_is_there(tmp_path, expected, jobs):
+    """Also where an extension was interrupted, and where methods come before the stored ones."""
+    options = {"size": 3, "jobs": jobs}
+    begun = smaller(1, [OBSERVED_CENTRAL, BFGS_INVERSE])
+    assert execute(begun, tmp_path / "r", replicates=4, **options).computed == 4
+    more = smaller(2, [OBSERVED, OBSERVED_CENTRAL, BFGS_INVERSE, METHODS[-1]])
+    outcome = execute(more, tmp_path / "r", replicates=7, scenarios=[0], **options)
+    # 3 new replicates of everything, 4 old ones of what is new
+    assert (outcome.computed, outcome.done) == (7, 7)
+    outcome = execute(undisturbed(), tmp_path / "r", **options)
+    # scenario 0: replicates 0-6 lack the third extension, the rest everything
+    assert (outcome.computed, outcome.done, outcome.asked) == (20, 20, 20)
+    assert_same(tmp_path / "r", expected)
+    assert execute(undisturbed(), tmp_path / "r").computed == 0
+    assert sum(Store(tmp_path / "r").done().values()) == 20
+    with pytest.raises(StudyError, match=r"scenarios, 'rare n=10': stored, but not asked for\n  "
+                       r"estimators, 'gamma', method 'observed': stored, but not"):  # fmt: skip
+        execute(smaller(1, METHODS[1:]), tmp_path / "r")
+
+
+def test_an_interrupted_extension_has_the_rows_that_are_there_and_goes_on(
+    tmp_path, expected, monkeypatch
+):
+    begun = smaller(2, METHODS[1:3])
+    execute(begun, tmp_path / "r", size=4)
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, saves=2)
+        assert execute(undisturbed(), tmp_path / "r", size=2).interrupted
+    assert Store(tmp_path / "r").done() == {key.key: done for key, done in
+                                            zip(begun.scenarios, (4, 0), strict=True)}  # fmt: skip
+    table, audit = rows(tmp_path / "r")
+    due = expected[0]
+    old = due["method"].isin(begun.estimators[0].labels) & (due["estimator"] == "gamma")
+    new = (due["scenario"] == begun.scenarios[0].key) & (due["replicate"] < 4)
+    assert digest(table) == digest(due[old | new].reset_index(drop=True))
+    assert len(audit) == 20 + 2 * 4
+    execute(undisturbed(), tmp_path / "r", size=3)
+    assert_same(tmp_path / "r", expected)
+
+
+def test_a_damaged_block_of_an_extended_study_is_run_again(tmp_path, expected):
+    execute(smaller(2, METHODS[:2]), tmp_path / "r", size=5)
+    execute(undisturbed(), tmp_path / "r", size=5)
+    pieces = Store(tmp_path / "r").pieces()
+    assert len(pieces) == 8
+    assert [(piece.since, piece.upto) for piece in pieces[:2]] == [(0, 0), (1, 1)]
+    for piece in (pieces[0], pieces[-1]):
+        content = piece.path.read_bytes()
+        piece.path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    assert execute(undisturbed(), tmp_path / "r", size=5).computed == 10
+    assert_same(tmp_path / "r", expected)
+
+
+def test_what_crashed_before_an_extension_stays_so_with_every_method(tmp_path):
+    from simstudy.replicate import unanswered
+
+    study = smaller(1, METHODS[:2])
+    store = Store(tmp_path / "r")
+    store.open(study, None, {"engine": "loop", "engine_why": "", "jobs": 1, "command": ""})
+    store.save(study.scenarios[0].key, 3, 4, unanswered(study, 0, 3, records.Status.crashed, "so"))
+    execute(study, tmp_path / "r", size=4)
+    execute(smaller(1, METHODS), tmp_path / "r", size=4)
+    table, audit = rows(tmp_path / "r")
+    assert set(table["status"][table["replicate"] == 3]) == {"crashed"}
+    assert table[table["replicate"] == 3][["estimate", "se", "lower"]].isna().all(axis=None)
+    assert (audit["status"] == "crashed").sum() == 1
+    assert audit["message"][audit["status"] == "crashed"].tolist() == ["so"]
+    assert "crashed" not in set(table["status"][table["replicate"] != 3])
+
+
+def test_changed_code_goes_on_where_that_is_accepted_by_name_and_is_kept(tmp_path):
+    study = exponentials(lambda rng: rng.exponential(size=10), replicates=4)
+    other = exponentials(lambda rng: rng.exponential(size=10) + 0.0, replicates=6)
+    execute(study, tmp_path / "r")
+    with pytest.raises(StudyError, match=r"'mine', code: stored .*\n.*--fresh.*--accept-code"):
+        execute(other, tmp_path / "r")
+    assert execute(other, tmp_path / "r", accept_code=True).computed == 2
+    assert execute(other, tmp_path / "r").computed == 0
+    (line,) = Store(tmp_path / "r").manifest()["accepted"]
+    assert line.startswith("scenarios, 'mine', code: stored")
+    with pytest.raises(StudyError, match="seed: stored 3, asked 4"):
+        execute(replace(other, seed=4), tmp_path / "r", accept_code=True)
+
+
 def test_fewer_replicates_than_stored_leave_the_rest(tmp_path, expected):
     execute(undisturbed(), tmp_path / "r", size=10)
     outcome = execute(undisturbed(), tmp_path / "r", replicates=5)
@@ -464,6 +557,9 @@ def test_where_the_likelihood_only_rises_every_row_says_that_nothing_was_fitted(
         ({"seed": -1}, ("seed is -1", "at least 0")),
         ({"size": 0}, ("size is 0", "at least 1")),
         ({"size": -2}, ("size is -2", "at least 1")),
+        ({"timeout": 0}, ("timeout is 0", "more than 0")),
+        ({"timeout": -1, "engine": "loop"}, ("timeout is -1", "more than 0")),
+        ({"timeout": float("nan"), "engine": "loop"}, ("timeout is nan", "more than 0")),
         ({"scenarios": [1]}, ("no scenario 1", "0: mine")),
         ({"scenarios": [-1]}, ("no scenario -1", "0: mine")),
         ({"scenarios": []}, ("scenarios is empty", "0: mine")),
@@ -513,7 +609,7 @@ def test_a_changed_file_is_refused_and_a_changed_comment_is_not(tmp_path):
 
     assert again(FILE) == 4
     assert again(FILE.replace("# seconds", "# a change in words")) == 0
-    with pytest.raises(StudyError, match=r"code: stored '\w+', asked '\w+'"):
+    with pytest.raises(StudyError, match=r"code, 'draw': stored '\w+', asked '\w+'"):
         again(FILE.replace("size=n)", "size=n + 1)"))
 
 

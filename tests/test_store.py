@@ -15,6 +15,7 @@ from simstudy.covariance import observed, opg
 from simstudy.intervals import log_wald
 from simstudy.methods import BOOTSTRAP, OBSERVED, ExactHessian, Wald
 from simstudy.models import exponential
+from simstudy.records import Block
 from simstudy.replicate import block
 from simstudy.store import Store, describe, differences, folder
 from simstudy.study import StudyError
@@ -62,12 +63,16 @@ def by_scenario(store):
         ({"seed": 2}, ("seed: stored 1, asked 2",)),
         ({"level": 0.9}, ("level: stored 0.95, asked 0.9",)),
         ({"name": "other"}, ("name: stored 'rates', asked 'other'",)),
-        ({"fewer": {"observed": 2}}, ("fewer: stored {}, asked {'observed': 2}",)),
+        ({"fewer": {"observed": 2}}, ("fewer, 'observed': stored nothing, asked 2",)),
         ({"scenarios": grid(exponential.MECHANISM, n=[5, 20], rate=1.0)},
-         ("'exponential n=10 rate=1'", "'exponential n=20 rate=1'", "stored nothing")),
-        ({"estimators": [MaximumLikelihood(exponential.MODEL, [OBSERVED, BOOTSTRAP])]},
-         ("estimators, 'exponential'", "bootstrap")),
-        ({"estimators": [replace(RATE, optimizer="L-BFGS-B")]}, ("optimizer", "L-BFGS-B")),
+         ("scenarios, 'exponential n=10 rate=1': stored, but not asked for",)),
+        ({"scenarios": grid(exponential.MECHANISM, n=[5, 10], rate=1.0, only=["other"]),
+          "estimators": [RATE, replace(RATE, name="other")]},
+         ("only: stored ['exponential'], asked []",)),
+        ({"estimators": [MaximumLikelihood(exponential.MODEL, [BOOTSTRAP])]},
+         ("estimators, 'exponential', method 'observed': stored, but not asked for",)),
+        ({"estimators": [replace(RATE, optimizer="L-BFGS-B")]},
+         ("estimators, 'exponential', optimizer: stored 'BFGS', asked 'L-BFGS-B'",)),
         ({"estimators": [replace(RATE, as_is=True, name="exponential")]}, ("as_is",)),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -119,7 +124,10 @@ def test_a_factor_that_is_not_a_number_does_not_make_another_study(tmp_path):
 
 def changed_code(first, second):
     """Tell whether two studies without a file differ in their code."""
-    return describe(first, None)["code"] != describe(second, None)["code"]
+    lines = differences(describe(first, None), describe(second, None))
+    assert all("code: stored" in line for line in lines)
+    assert not differences(describe(first, None), describe(second, None), code=False)
+    return bool(lines)
 
 
 def drawing(draw):
@@ -216,6 +224,11 @@ STUDY = Study(
         ("rng.exponential(size=n)", "rng.exponential(2.0, size=n)", True),
         ('lambda n: {"rate": 1.0}', 'lambda n: {"rate": 2.0 - 1.0}', True),
         ("STUDY = Study(", "STUDY: Study = Study(", False),
+        ("import numpy as np", "import math\nimport numpy as np\n\nunused = math.pi", False),
+        ("import numpy as np", "import scipy as np", True),
+        ("def draw", "def len(x):\n    return 3\n\n\ndef draw", True),
+        ("STUDY = ", "draw.__defaults__ = (7,)\nSTUDY = ", True),
+        ("def draw", "from math import *\n\n\ndef draw", True),
     ],
     ids=[
         "comment",
@@ -226,6 +239,11 @@ STUDY = Study(
         "code",
         "code in STUDY",
         "annotation",
+        "new names",
+        "another import",
+        "a name of Python's own",
+        "a bare statement",
+        "import of everything",
     ],
 )
 def test_code_counts_and_words_do_not(tmp_path, old, new, counts):
@@ -236,7 +254,20 @@ def test_code_counts_and_words_do_not(tmp_path, old, new, counts):
     path.write_text(FILE.replace(old, new))
     lines = differences(before, describe(*load(path)))
     assert bool(lines) == counts
-    assert all(line.startswith("code: stored") for line in lines)
+    assert all(line.startswith("code, ") or "code: stored" in line for line in lines)
+    assert differences(before, describe(*load(path)), code=False) == []
+
+
+def test_which_of_a_files_functions_a_study_hands_over_is_part_of_it(tmp_path):
+    """Neither file differs from the other in more than the STUDY statement."""
+    path = tmp_path / "mine.py"
+    text = FILE.replace("STUDY =", "def other(rng, n):\n    return rng.normal(size=n)\n\n\nSTUDY =")
+    path.write_text(text)
+    before = describe(*load(path))
+    for change in ('"m", other', '"m", lambda rng, n: draw(rng, n)'):
+        path.write_text(text.replace('"m", draw', change))
+        (line,) = differences(before, describe(*load(path)))
+        assert line.startswith("scenarios, 'm n=5', code: stored")
 
 
 # --- pending -------------------------------------------------------------------------------------
@@ -313,6 +344,87 @@ def test_200_flipped_bits_are_all_found(tmp_path):
         bad[at // 8] ^= 1 << (at % 8)
         piece.path.write_bytes(bad)
         assert store.load(piece) is None, at
+
+
+# --- small blocks ------------------------------------------------------------------------------
+
+
+def one_by_one(store, study, order):
+    """Save blocks of one replicate of the first scenario, cut from one block."""
+    whole = block(study, 0, 0, study.replicates)["exponential"].arrays()
+    for i in order:
+        one = Block.from_arrays({name: values[i : i + 1] for name, values in whole.items()})
+        store.save(study.scenarios[0].key, i, i + 1, {"exponential": one})
+    return whole
+
+
+def test_small_blocks_are_merged_to_the_bit(tmp_path):
+    """In whatever order they come; what has a hole before it waits."""
+    study = rates(replicates=450, scenarios=rates().scenarios[:1])
+    store = Store(tmp_path / "results")
+    store.open(study, None, RUN)
+    order = [*range(0, 450, 2), *range(449, 0, -2)]
+    order.remove(77)
+    whole = one_by_one(store, study, order)
+    pieces = store.pieces()
+    assert len(pieces) < 250
+    assert max(piece.last - piece.first for piece in pieces) > 50
+    assert store.pending(study, 450, 450) == [(0, 77, 78)]
+    assert store.check() == []
+    one_by_one(store, study, [77])
+    (((_, found),),) = list(store.read())
+    for name in set(whole) - {"seconds", "audit.seconds"}:
+        assert_array_equal(found.arrays()[name], whole[name], err_msg=name, strict=True)
+
+
+def test_rows_that_are_there_twice_are_read_once(tmp_path, monkeypatch):
+    """A run may be killed between writing the merged file and removing its parts."""
+    study = rates(replicates=200, scenarios=rates().scenarios[:1])
+    store = Store(tmp_path / "results")
+    store.open(study, None, RUN)
+
+    def killed(*arguments, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            one_by_one(store, study, range(200))
+    assert len(store.pieces()) == 201
+    (((_, found),),) = list(store.read())
+    assert_array_equal(found.replicate, np.arange(200))
+    assert store.pending(study, 200, 200) == []
+    assert store.done() == {study.scenarios[0].key: 200}
+
+
+def test_files_that_another_process_merges_meanwhile_are_read_all_the_same(tmp_path, monkeypatch):
+    study = rates(replicates=200, scenarios=rates().scenarios[:1])
+    store, reader = Store(tmp_path / "results"), Store(tmp_path / "results")
+    store.open(study, None, RUN)
+    whole = one_by_one(store, study, range(199))
+    load, count = Store.load, iter(range(10**6))
+
+    def meanwhile(self, piece):
+        if next(count) == 10:
+            one_by_one(store, study, [199])
+        return load(self, piece)
+
+    monkeypatch.setattr(Store, "load", meanwhile)
+    (((_, found),),) = list(reader.read())
+    assert len(store.pieces()) == 1
+    assert_array_equal(found.replicate, np.arange(200))
+    assert_array_equal(found.estimate, whole["estimate"])
+
+
+def test_a_file_that_disappears_while_it_is_checked_is_not_missed(tmp_path, monkeypatch):
+    _, store = stored(tmp_path)
+    pieces = store.pieces()
+    monkeypatch.setattr(Store, "pieces", lambda self: pieces)
+    pieces[1].path.unlink()
+    assert store.check() == []
+
+
+# --- damage --------------------------------------------------------------------------------------
 
 
 def damage(store, kind):

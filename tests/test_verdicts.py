@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtri
 from scipy.stats import binom, gamma
 
-from simstudy.performance import summarize
+from simstudy.summary import summarize
 from simstudy.verdicts import Rule, Verdict, explain, headline, verdicts
 
 Z = ndtri(0.975)

@@ -81,7 +81,7 @@ def summarize(
     Examples
     --------
     >>> import pandas as pd
-    >>> from simstudy.performance import summarize
+    >>> from simstudy.summary import summarize
     >>> table = pd.DataFrame({"replicate": [1, 2, 3], "method": "ml", "truth": 1.0,
     ...                       "estimate": [0.9, 1.1, 1.3]})
     >>> summarize(table, measures=["bias", "empse"])[["method", "measure", "value", "n"]]
@@ -92,6 +92,9 @@ def summarize(
     check_level(level)
     if mcse not in ("robust", "morris"):
         raise ValueError(f"mcse is {mcse!r}; it is 'robust' (the default) or 'morris'")
+    for value in null.values() if isinstance(null, Mapping) else [null]:
+        if not np.isfinite(value):
+            raise ValueError(f"null is {value:g}; it must be a finite number")
     if by is None:
         by = [name for name in table.columns if name not in OWN]
     check_known("column", [*by, "method", "estimate"], table.columns)
@@ -152,7 +155,7 @@ def performance(
     Examples
     --------
     >>> import pandas as pd
-    >>> from simstudy.performance import performance
+    >>> from simstudy import performance
     >>> frame = pd.DataFrame({"b": [0.9, 1.1, 1.3, 0.7], "std_err": [0.2, 0.3, 0.2, 0.2]})
     >>> found = performance(frame, estimate="b", se="std_err", truth=1, measures=["cover"])
     >>> found[["method", "measure", "value", "mcse", "n"]]
@@ -195,6 +198,8 @@ def performance(
 def _pairs(cells: Cells, reference: str | None, exact: str) -> dict[str, Array]:
     """Return, for each role, the row of its method at the same replicate (-1: none)."""
     methods = list(map(str, cells.labels["method"]))
+    if exact != "observed":  # the default is not in everybody's table
+        check_known("method", [exact], methods)
     if reference is not None:
         check_known("method", [reference], methods)
         if cells.replicate is None:
@@ -213,15 +218,16 @@ def _answers(table: pd.DataFrame) -> dict[str, Array]:
     columns = {name: numbers(table[name]) for name in NUMBERS if name in table}
     estimate = columns["estimate"]
     columns["estimate"] = np.where(np.isfinite(estimate), estimate, np.nan)
-    bad = np.isinf(estimate)
-    told = {"estimate is infinite": bad}
+    told = {"estimate is infinite": np.isinf(estimate)}
     if "se" in columns:
         told["standard error is zero, negative or infinite"] = (columns["se"] <= 0) | np.isinf(
             columns["se"]
         )
     if "lower" in columns and "upper" in columns:
         told["lower limit is above the upper one"] = columns["lower"] > columns["upper"]
-    for what, rows in told.items():
+    bad = np.zeros(len(table), dtype=bool)
+    for what, found in told.items():
+        rows = found & ~bad  # each row is told once
         if rows.any():
             first = int(np.flatnonzero(rows)[0]) + 1
             warnings.warn(
@@ -361,21 +367,33 @@ def _frame(found: Array, names: list[str], cells: Cells) -> pd.DataFrame:
 
 
 def _warn_of_units(found: pd.DataFrame) -> None:
-    """Warn where estimates lie so far from the truth that their units may differ."""
-    size = {
-        name: found.loc[found["measure"] == name, "value"].to_numpy()
-        for name in ("bias", "rbias", "empse")
+    """Warn where estimates lie far from the truth, or from their standard errors, by a unit."""
+    rows = {
+        name: found[found["measure"] == name] for name in ("bias", "rbias", "empse", "relerror")
     }
-    if not all(len(values) for values in size.values()):
-        return
-    times = size["rbias"] + 1
-    far = np.abs(size["bias"]) > 3 * size["empse"]
-    odd = np.flatnonzero(far & ((times > 10) | (times < 0.1)))
-    if len(odd):
-        row = found[found["measure"] == "rbias"].iloc[odd[0]]
-        where = ", ".join(f"{name}={row[name]}" for name in found.columns if name not in RESULTS)
-        warnings.warn(
-            f"the estimates are {times[odd[0]]:.3g} times the truth on average ({where}; "
-            f"{len(odd)} such cells): are estimate and truth in the same unit?",
-            stacklevel=3,
+    size = {name: own["value"].to_numpy() for name, own in rows.items() if len(own)}
+    if {"bias", "rbias", "empse"} <= size.keys():
+        times = size["rbias"] + 1
+        far = np.abs(size["bias"]) > 3 * size["empse"]
+        odd = far & ((times > 10) | (times < 0.1))
+        text = "the estimates are {:.3g} times the truth on average ({}): are both in one unit?"
+        _warn_where(rows["rbias"], odd, times, text)
+    if "relerror" in size:
+        times = size["relerror"] / 100 + 1
+        odd = ((times > 5) | (times < 0.2)) & (rows["relerror"]["n"].to_numpy() >= 10)
+        text = (
+            "the standard errors are {:.3g} times the spread of the estimates ({}): are all "
+            "replicates and both columns in one unit, and these no variances?"
         )
+        _warn_where(rows["relerror"], odd, times, text)
+
+
+def _warn_where(rows: pd.DataFrame, odd: Array, times: Array, text: str) -> None:
+    """Warn of the first odd cell, and say how many there are."""
+    if odd.any():
+        first = int(np.flatnonzero(odd)[0])
+        where = ", ".join(
+            f"{name}={rows[name].iloc[first]}" for name in rows if name not in RESULTS
+        )
+        where += f"; {odd.sum()} such cells" if odd.sum() > 1 else ""
+        warnings.warn(text.format(times[first], where), stacklevel=4)

@@ -12,7 +12,7 @@ from pandas.testing import assert_frame_equal
 
 from simstudy.measures import MEASURES
 from simstudy.montecarlo import average
-from simstudy.performance import performance, summarize
+from simstudy.summary import performance, summarize
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 LABELS = ["scenario", "method", "measure"]
@@ -245,7 +245,8 @@ def test_seratio_divides_by_the_exact_method_of_the_same_fit():
     for measure in ("seratio_p05", "seratio_median", "seratio_p95"):
         row = one(frame, measure, scenario="gamma n=20", parameter="rate", method="tripled")
         assert_allclose(row["value"], 3.0, rtol=1e-15)
-    assert "seratio_median" not in set(summarize(table, exact="profile")["measure"])
+    others = table[table["method"] != "observed"]
+    assert "seratio_median" not in set(summarize(others)["measure"])
 
 
 # --- the frame ----------------------------------------------------------------------------------
@@ -524,10 +525,47 @@ def test_one_replicate_and_empty_groups_are_stated():
     assert one(found, "fail", dgm="b")["value"] == 1.0
 
 
+@pytest.mark.filterwarnings("ignore:the standard errors")
 def test_mixed_units_are_suspected():
     """Percent against proportions: the estimates are a hundred times the truth."""
-    with pytest.warns(UserWarning, match=r"94\.2 times the truth .*CC; 2 such.* same unit\?"):
+    with pytest.warns(UserWarning, match=r"94\.2 times the truth .*CC; 2 such.* one unit\?"):
         performance(anybody().assign(b=lambda x: 97 * x["b"]), **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (lambda row: np.where(row["est.type"] == "CC", 100, 1), r"100 times .*method=CC\)"),
+        (lambda row: 0.01, r"0\.01 times .* 2 such cells"),
+        (lambda row: 4, None),
+    ],
+    ids=["one method", "both", "merely wrong"],
+)
+def test_standard_errors_in_another_unit_are_suspected(times, said):
+    """From the factor five on; below, a standard error may be as wrong as that."""
+    exact = anybody()
+    spread = exact.groupby(["dgm", "est.type"])["b"].transform("std")
+    frame = exact.assign(std_err=spread * times(exact))
+    if said is None:
+        performance(frame, **OPTIONS)  # a warning would be an error
+    else:
+        with pytest.warns(UserWarning, match=f"the standard errors are {said}"):
+            performance(frame, **OPTIONS)
+
+
+def test_estimates_in_two_units_are_suspected():
+    """Every other replicate in percent: the spread is that of the units."""
+    factor = np.where(anybody()["rep"] % 2, 100, 1)
+    frame = anybody().assign(b=lambda x: (x["b"] + 9) * factor, std_err=lambda x: 0.5 * factor)
+    with pytest.warns(UserWarning, match="all replicates and both columns in one unit"):
+        performance(frame, **OPTIONS | {"truth": 9.5})
+
+
+def test_a_row_is_told_once():
+    """Wald limits of a negative standard error are exchanged; that is no second fault."""
+    with pytest.warns(UserWarning, match="1 of 60 rows .*row 3. the standard error") as said:
+        performance(altered(std_err=[0.4, 0.4, -0.4] + [0.4] * 57), **OPTIONS)
+    assert len(said) == 1
 
 
 def altered(**columns):
@@ -555,8 +593,19 @@ BAD_INPUT = [
     (anybody, {"mcse": "bootstrap"}, "mcse is 'bootstrap'; it is 'robust'"),
     (anybody, {"replicate": None, "reference": "CC"}, "paired by their id"),
     (anybody, {"lower": "b"}, "only one of lower and upper is given"),
-    (anybody, {"lower": "true", "upper": "std_err"}, "above upper .'std_err'. in row 1 .and 59"),
+    (
+        lambda: altered(l=2.0, u=1.0),
+        {"lower": "l", "upper": "u"},
+        "above upper .'u'. in row 1 .and",
+    ),
+    (anybody, {"se": "b"}, "estimate and se are both the column 'b'"),
+    (anybody, {"se": "STD_ERR"}, "no column 'STD_ERR'; did you mean 'std_err'?"),
+    (anybody, {"exact": "MJ"}, "no method 'MJ'; did you mean 'MI'?"),
+    (anybody, {"null": NAN}, "null is nan; it must be a finite number"),
+    (anybody, {"null": {"b": math.inf}}, "null is inf"),
     (anybody, {"truth": NAN}, "truth .nan. is nan in row 1"),
+    (anybody, {"truth": math.inf}, "truth .inf. is inf in row 1 .*; it must be finite"),
+    (anybody, {"truth_mcse": math.inf}, "truth_mcse .inf. is inf in row 1"),
     (anybody, {"df": 0}, "df .0. is 0 in row 1 .*; it must be positive"),
     (anybody, {"truth_mcse": -1.0}, "truth_mcse .-1.0. is -1 in row 1"),
     (anybody, {"wide": ["CC"]}, "both method and wide are given"),

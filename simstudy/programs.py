@@ -1,0 +1,312 @@
+"""Compiled JAX programs, one lane per data set: fit, polish and curvature of a log-likelihood.
+
+The log-likelihood is all a program is made of: its derivatives are automatic, data sets are padded
+to a common length with observations of weight zero, and every lane runs a damped Newton iteration
+until it is polished or has its own state.
+
+A program's number of lanes and its padding depend on the data's length alone, never on the block,
+so that no number depends on how replicates are cut into blocks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simstudy.arrays import Array, Data
+from simstudy.derivatives import RISE
+from simstudy.fit import FAILED, FINE, POLISHED
+from simstudy.model import Support
+
+# Above so many parameters optimistix' BFGS comes before Newton: a Hessian costs p gradients.
+NEWTON_FROM_THE_START = 50
+CONVERGED, RISING, LOST = 1, 2, 3
+_compiled = [0.0]
+
+
+def compiling() -> float:
+    """Return the seconds this process has spent tracing and compiling, or loading, programs."""
+    return _compiled[0]
+
+
+def cache_folder() -> Path:
+    """Return where compiled programs are kept: `SIMSTUDY_CACHE`, or the user's cache folder."""
+    given = os.environ.get("SIMSTUDY_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else base / "simstudy" / "jax"
+
+
+@functools.lru_cache(maxsize=1)
+def load() -> Any:
+    """Import JAX in float64, with one thread per process and a persistent compilation cache."""
+    # The expensive passes of LLVM double the compilation and gain nothing here.
+    flags = ("cpu_multi_thread_eigen=false", "llvm_disable_expensive_passes=true")
+    os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_{flag}" for flag in flags))
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    jax = importlib.import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    jax.monitoring.register_event_duration_secs_listener(_count)
+    with contextlib.suppress(OSError):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return jax
+
+
+def _count(event: str, seconds: float, **_: object) -> None:
+    """Add what JAX says it spent on a program."""
+    if event.startswith("/jax/core/compile/"):
+        _compiled[0] += seconds
+
+
+@functools.lru_cache(maxsize=4096)
+def bucket(n: int) -> int:
+    """Round a length up to 64, 256, or a power of two from there on."""
+    return next((size for size in (64, 256) if n <= size), 1 << (n - 1).bit_length())
+
+
+def width_of(length: int, p: int) -> int:
+    """Choose how many lanes a program has: about a megabyte of observations, at least eight."""
+    fitting: int = 2 ** int(np.log2(2**17 / (length * p)))
+    return max(8, min(1024, fitting))
+
+
+def in_lanes(program: Callable[..., Any], inputs: tuple[Any, ...], width: int) -> dict[str, Array]:
+    """Run a program over all data sets, the last lanes filled with copies.
+
+    Where the device has not enough memory, in half as many lanes.
+    """
+    jax = load()
+    total, first = len(inputs[0]), 0
+    pieces: list[dict[str, Array]] = []
+    while first < total:
+        rows: Any = slice(first, first + width)
+        if first + width > total:
+            rows = np.minimum(np.arange(first, first + width), total - 1)
+        chosen = jax.tree_util.tree_map(lambda values, rows=rows: values[rows], inputs)
+        try:
+            out = program(*chosen)
+            pieces.append({k: np.asarray(v)[: total - first] for k, v in out.items()})
+        except jax.errors.JaxRuntimeError as error:
+            if width == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            width //= 2
+            _tell(f"out of device memory: {width} data sets at a time from here on")
+        else:
+            first += width
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+@functools.cache
+def _tell(text: str) -> None:
+    """Say something once."""
+    print(text, file=sys.stderr)
+
+
+@functools.lru_cache(maxsize=64)
+def program(
+    loglik: Callable[[Array, Data], Array], supports: tuple[Support, ...], meat: bool, rise: bool
+) -> Callable[..., dict[str, Array]]:
+    """Compile fit, polish and curvature of one data set, for many at once."""
+    jax = load()
+
+    def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
+        f, to_theta = _objective(loglik, supports, data, weights)
+        found = _newton(f, _first(f, start, len(supports)))
+        if meat:
+            theta = to_theta(found["working"])
+            scores = jax.jacfwd(loglik)(theta, data)
+            found["meat"] = (scores * weights[:, None]).T @ scores
+        if rise:
+            found["rise_gradient"], found["rise"] = _rise(f, found["working"])
+        return found
+
+    compiled: Callable[..., dict[str, Array]] = jax.jit(jax.vmap(one))
+    return compiled
+
+
+@functools.lru_cache(maxsize=64)
+def refit_program(
+    loglik: Callable[[Array, Data], Array], supports: tuple[Support, ...]
+) -> Callable[..., dict[str, Array]]:
+    """Compile the refit of one data set under many weights."""
+    jax = load()
+
+    def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
+        found = _newton(_objective(loglik, supports, data, weights)[0], start)
+        return {"working": found["working"], "state": found["state"]}
+
+    compiled: Callable[..., dict[str, Array]] = jax.jit(jax.vmap(one, in_axes=(None, None, 0)))
+    return compiled
+
+
+def _objective(
+    loglik: Callable[[Array, Data], Array],
+    supports: tuple[Support, ...],
+    data: Data,
+    weights: Array,
+) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """Return f of the working values, in JAX, and theta of them."""
+    jax = load()
+    maps = {"real": lambda x: x, "positive": jax.numpy.exp, "unit": jax.nn.sigmoid}
+
+    def to_theta(working: Array) -> Array:
+        return jax.numpy.stack([maps[s](working[j]) for j, s in enumerate(supports)])
+
+    def f(working: Array) -> Array:
+        return -(weights * loglik(to_theta(working), data)).sum()
+
+    return f, to_theta
+
+
+def _first(f: Callable[[Array], Array], start: Array, p: int) -> Array:
+    """Bring many parameters near the minimum by BFGS before the first Hessian is formed."""
+    if p <= NEWTON_FROM_THE_START:
+        return start
+    optimistix = importlib.import_module("optimistix")
+    solver = optimistix.BFGS(rtol=1e-6, atol=1e-6)
+    solution = optimistix.minimise(lambda x, _: f(x), solver, start, max_steps=2000, throw=False)
+    return solution.value
+
+
+def _newton(f: Callable[[Array], Array], start: Array) -> dict[str, Array]:
+    """Minimize by Newton steps, damped where the Hessian is not positive definite or f rises.
+
+    The Hessian of unit diagonal gets a multiple of the identity (Levenberg 1944, Quarterly of
+    Applied Mathematics 2:164) that grows with every refused step and goes away near the minimum.
+    Ends, as in the loop engine, when the EDM is polished, or shrinks by a constant factor only.
+    """
+    jax = load()
+    jnp, lax = jax.numpy, jax.lax
+    eye = jnp.eye(start.shape[0])
+
+    def gradient_of(working: Array) -> tuple[Array, tuple[Array, Array]]:
+        value, gradient = jax.value_and_grad(f)(working)
+        return gradient, (jnp.where(jnp.isnan(value), jnp.inf, value), gradient)
+
+    def step(state: dict[str, Array]) -> dict[str, Array]:
+        hessian, (value, gradient) = jax.jacfwd(gradient_of, has_aux=True)(state["candidate"])
+        falls = value <= state["value"] - 1e-4 * state["drop"]
+        near = state["drop"] < 1e-9
+        taken = (value < jnp.inf) & (falls | near)
+        softer = jnp.where(state["damping"] < 1e-4, 0.0, state["damping"] / 10)
+        harder = jnp.maximum(10 * state["damping"], 1e-3)
+        damping = jnp.where(taken, softer, harder)
+        working = jnp.where(taken, state["candidate"], state["working"])
+        gradient = jnp.where(taken, gradient, state["gradient"])
+        hessian = jnp.where(taken, hessian, state["hessian"])
+
+        diagonal = jnp.abs(jnp.diagonal(hessian))
+        scale = 1 / jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+        factor = lax.linalg.cholesky(hessian * scale[:, None] * scale + damping * eye)
+        along = (scale * gradient)[:, None]
+        half = lax.linalg.triangular_solve(factor, along, left_side=True, lower=True)
+        whole = lax.linalg.triangular_solve(
+            factor, half, left_side=True, lower=True, transpose_a=True
+        )
+        move = -scale * whole[:, 0]
+        drop = (half**2).sum() / 2
+        definite = jnp.isfinite(drop) & jnp.isfinite(move).all()
+        full = definite & (damping == 0)
+        edm = jnp.where(full, drop, jnp.inf)
+        ratio = edm / state["edm"]
+        slow = (ratio > 0.05) & (ratio < 0.8) & (edm < FAILED)
+        linear = jnp.where(full, jnp.where(slow, state["linear"] + 1, 0), state["linear"])
+        polished = full & ((edm <= POLISHED) | ((ratio >= 0.8) & (state["edm"] < FINE)))
+        rising = full & (linear >= 5) & (edm > 1e3 * POLISHED)
+        lost = (state["iterations"] == 0) & ~taken
+        return {
+            "candidate": working + jnp.where(definite, move, 0.0),
+            "working": working,
+            "value": jnp.where(taken, value, state["value"]),
+            "gradient": gradient,
+            "hessian": hessian,
+            "damping": damping,
+            "drop": jnp.where(definite, drop, jnp.inf),
+            "full": full,
+            "edm": edm,
+            "linear": linear,
+            "iterations": state["iterations"] + 1,
+            "state": jnp.where(
+                polished, CONVERGED, jnp.where(rising, RISING, jnp.where(lost, LOST, 0))
+            ),
+        }
+
+    none = jnp.zeros((), dtype=int)
+    state = {
+        "candidate": start,
+        "working": start,
+        "value": jnp.asarray(jnp.inf),
+        "gradient": jnp.zeros_like(start),
+        "hessian": jnp.zeros_like(eye),
+        "damping": jnp.zeros(()),
+        "drop": jnp.zeros(()),
+        "full": jnp.asarray(False),
+        "edm": jnp.asarray(jnp.inf),
+        "linear": none,
+        "iterations": none,
+        "state": none,
+    }
+    going = lambda state: (state["state"] == 0) & (state["iterations"] < 200)  # noqa: E731
+    return dict(lax.while_loop(going, step, state))
+
+
+def _rise(f: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+    """Gradient and Hessian by central differences whose steps make f rise by 0.01.
+
+    The same steps and formulas as `simstudy.derivatives.rise_steps` and `central_hessian`.
+    """
+    jax = load()
+    jnp = jax.numpy
+    middle, p = f(x), x.shape[0]
+    noise = 64 * jnp.finfo(float).eps * (1 + jnp.abs(middle))
+    axes = jnp.eye(p)
+    many = jax.vmap(f)
+
+    def change(steps: Array) -> Array:
+        both = many(jnp.concatenate([x + axes * steps, x - axes * steps]))
+        found = jnp.abs((both[:p] + both[p:]) / 2 - middle)
+        return jnp.where(found < jnp.inf, found, jnp.inf)
+
+    def search(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        steps, low, high, done = state
+        found = change(steps)
+        low, high = jnp.where(found < RISE, steps, low), jnp.where(found < RISE, high, steps)
+        factor = jnp.sqrt(RISE / jnp.maximum(found, noise))
+        factor = jnp.where(found < jnp.inf, factor, 0.1)
+        new = steps * jnp.clip(factor, 1e-4, 1e4)
+        middling = jnp.where(low > 0, jnp.sqrt(low * high), high / 10)
+        new = jnp.where((low < new) & (new < high), new, middling)
+        return jnp.where(done, steps, new), low, high, done | (jnp.abs(jnp.log(factor)) < 1e-3)
+
+    def halve(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        steps, found, done = state
+        half = change(steps / 2)
+        straight = (3.6 * half < found) & (found < 4.4 * half)
+        done = done | (half <= noise) | straight | ~((found > noise) & (found < jnp.inf))
+        return jnp.where(done, steps, steps / 2), jnp.where(done, found, half), done
+
+    flat = jnp.zeros(p, dtype=bool)
+    start = (1e-4 * (1 + jnp.abs(x)), jnp.zeros(p), jnp.full(p, jnp.inf), flat)
+    steps = jax.lax.fori_loop(0, 12, search, start)[0]
+    steps = jax.lax.fori_loop(0, 30, halve, (steps, change(steps), flat))[0]
+    e = axes * steps
+    above, below = many(x + e), many(x - e)
+    gradient = (above - below) / (2 * steps)
+    hessian = jnp.diag((above - 2 * middle + below) / steps**2)
+    i, j = np.tril_indices(p, -1)
+    if len(i):
+        both, apart = e[i] + e[j], e[i] - e[j]
+        corners = many(x + both) - many(x + apart) - many(x - apart) + many(x - both)
+        off = corners / (4 * steps[i] * steps[j])
+        hessian = hessian.at[i, j].set(off).at[j, i].set(off)
+    return gradient, hessian

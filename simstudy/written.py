@@ -1,0 +1,74 @@
+"""Files that other programs open: there whole or not at all, and no word in them is a formula."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield another name to write to; it becomes the file when all went well.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from simstudy.written import whole
+    >>> path = Path(tempfile.mkdtemp()) / "table.csv"
+    >>> with whole(path) as draft:
+    ...     _ = draft.write_text("a")
+    >>> [file.name for file in path.parent.iterdir()]
+    ['table.csv']
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield draft
+        if draft.exists():
+            os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def save_csv(frame: pd.DataFrame, path: Path, **options: Any) -> None:
+    """Write a table whose words are not all ours; options as of `DataFrame.to_csv`."""
+    with whole(path) as draft:
+        defused(frame).to_csv(draft, index=False, **options)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read what `save_csv` wrote, with the words as they were."""
+    frame = pd.read_csv(path)
+    return frame.assign(**{name: frame[name].map(_as_it_was) for name in _words(frame)})
+
+
+def defused(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before words that a spreadsheet would run as a formula.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from simstudy.written import defused
+    >>> defused(pd.DataFrame({"method": ["=1+1", "opg"], "value": [-1.0, 2.0]})).method.tolist()
+    ["'=1+1", 'opg']
+    """
+    mended = frame.assign(**{name: frame[name].map(_mended) for name in _words(frame)})
+    return mended.rename(columns=_mended)
+
+
+def _words(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
+
+
+def _mended(word: Any) -> Any:
+    return f"'{word}" if isinstance(word, str) and word.startswith(FORMULA) else word
+
+
+def _as_it_was(word: Any) -> Any:
+    return word[1:] if isinstance(word, str) and _mended(word[1:]) == word else word

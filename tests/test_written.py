@@ -1,0 +1,53 @@
+"""Files for other programs are there whole or not at all, and no word in them is a formula."""
+
+import pandas as pd
+import pytest
+
+from simstudy.written import defused, read_csv, save_csv, whole
+
+FRAME = pd.DataFrame(
+    {
+        "method": ["=1+1", "+x", "-1", "@sum(a)", "\tx", "opg", "'quoted'"],
+        "value": [-1.0, *range(6)],
+    }
+)
+
+
+def test_words_that_begin_a_formula_are_defused_and_numbers_are_left(tmp_path):
+    found = defused(FRAME.rename(columns={"value": "=value"}))
+    assert found["method"].tolist() == [
+        "'=1+1",
+        "'+x",
+        "'-1",
+        "'@sum(a)",
+        "'\tx",
+        "opg",
+        "'quoted'",
+    ]
+    assert list(found) == ["method", "'=value"]
+    assert found["'=value"].tolist() == FRAME["value"].tolist()
+
+
+def test_what_is_saved_is_read_as_it_was(tmp_path):
+    save_csv(FRAME, tmp_path / "a.csv")
+    assert "\n'=1+1," in (tmp_path / "a.csv").read_text()
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv"), FRAME)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def half():
+        with whole(path) as draft:
+            draft.write_text("ne")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        half()
+    assert path.read_text() == "old"
+    with whole(path) as draft:
+        draft.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
