@@ -146,7 +146,8 @@ def _settling(distributed: Any) -> Any:
 
     class Settling(distributed.WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
-            settle(parent)
+            if os.getppid() == parent:  # else somebody else's processes stand between
+                settle(parent)
 
     return Settling()
 

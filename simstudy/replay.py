@@ -124,6 +124,8 @@ def _fit(block: Block, fit: Fit | None) -> list[str]:
     lines = [f"  fit: {status.name}. {status.sentence}"]
     if block.audit["message"][0]:
         lines.append(f"  message: {block.audit['message'][0]}")
+    if block.audit["warnings"][0]:
+        lines.append(f"  warnings: {block.audit['warnings'][0]}")
     if fit is not None:
         lines += [
             f"  theta {_row(fit.theta)}",

@@ -143,9 +143,10 @@ class Store:
         """
         path = self.folder / MANIFEST
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(manifest, dict) or not manifest.keys() >= _NEEDED:
-                raise ValueError(f"it lacks {', '.join(sorted(_NEEDED))}")
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            lacking = _NEEDED - set(manifest if isinstance(manifest, dict) else ())
+            if lacking:
+                raise ValueError(f"it names no {', '.join(sorted(lacking))}")
             return manifest
         except FileNotFoundError:
             raise StudyError(

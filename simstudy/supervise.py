@@ -186,10 +186,11 @@ def settle(parent: int) -> None:
             time.sleep(0.5)
         os._exit(1)
 
-    if os.getppid() == parent:
-        if sys.platform == "linux":  # by the kernel, as a call into C may keep the thread waiting
-            ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        threading.Thread(target=watch, daemon=True).start()
+    if sys.platform == "linux":  # by the kernel, as a call into C may keep the thread waiting
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it died while this worker was born
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def answers(

@@ -279,6 +279,19 @@ def test_a_run_keeps_it_and_the_report_says_it_first(tmp_path):
     assert said in (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
 
 
+def test_it_is_done_again_for_a_new_scenario_and_defused(tmp_path):
+    made = study(exponential.MODEL, exponential.MECHANISM, 60, n=[10, 20], rate=1.0)
+    keep(replace(made, scenarios=made.scenarios[:1]), tmp_path)
+    keep(made, tmp_path)
+    assert len(pd.read_csv(tmp_path / "agreement.csv")) == 2
+    named = replace(made.estimators[0], name="=1+1")
+    keep(replace(made, estimators=[named]), tmp_path)
+    assert (pd.read_csv(tmp_path / "agreement.csv")["estimator"] == "'=1+1").all()
+    before = (tmp_path / "agreement.csv").stat().st_mtime_ns
+    keep(replace(made, estimators=[named]), tmp_path)
+    assert (tmp_path / "agreement.csv").stat().st_mtime_ns == before
+
+
 def test_it_is_done_again_only_when_there_is_more_to_see(tmp_path):
     made = study(exponential.MODEL, exponential.MECHANISM, 60, n=10, rate=1.0)
     for replicates, draws in ((60, 60), (80, 80), (70, 80), (5000, 300)):

@@ -8,6 +8,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
@@ -377,6 +378,39 @@ def test_replay_gives_the_numbers_of_the_table(capsys, monkeypatch):
     for number in (row.estimate, row.se, row.lower, row.upper):
         assert f"{number:.10g}" in said
     assert Status.ok.sentence in said
+
+
+@pytest.mark.usefixtures("path")
+def test_replay_saves_the_data_and_opens_the_debugger_where_something_is_raised(
+    capsys, monkeypatch
+):
+    opened = []
+    monkeypatch.setattr("pdb.post_mortem", opened.append)
+    where = ["--scenario", 0, "--replicate", 3]
+    assert execute("replay", "mine", *where, "--save", "data.npz", "--pdb") == 0
+    said = capsys.readouterr().out
+    assert "data: data.npz" in said
+    assert "nothing was raised" in said
+    with np.load("data.npz", allow_pickle=False) as saved:
+        assert f"mean {saved['data'].mean():g}" in said
+    mine = Path("studies/mine.py")
+    mine.write_text(mine.read_text() + "\n\nSTUDY.scenarios[0].factors['n'] = 'no number'\n")
+    execute("replay", "mine", *where, "--pdb")
+    assert len(opened) == 1
+    assert execute("replay", "mine", *where, "--save", "data.txt") == 2
+
+
+@pytest.mark.usefixtures("path")
+def test_changed_code_is_refused_unless_it_is_accepted(capsys):
+    assert run_mine() == 0
+    mine = Path("studies/mine.py")
+    mine.write_text(mine.read_text() + "\nif True:\n    x = 1\n")
+    capsys.readouterr()
+    assert run_mine() == 2
+    assert "code, 'other statements': stored nothing" in capsys.readouterr().err
+    assert run_mine("--accept-code") == 0
+    page = Path("results/mine/report.html").read_text(encoding="utf-8")
+    assert "Changed between the runs of this study: code, &#39;other statements&#39;" in page
 
 
 @pytest.mark.usefixtures("path")

@@ -259,6 +259,18 @@ def test_an_exported_table_measures_the_same(capsys, result, form, ending):
     assert_allclose(both["mcse"], both["mcse_own"], rtol=1e-10)
 
 
+def test_labels_that_begin_a_formula_are_defused(capsys):
+    Path("t.csv").write_text(CSV.replace(",x,", ",=cmd|x,"))
+    for out in ([], ["--out", "p.csv"]):
+        assert execute("performance", "t.csv", *PLAIN, *out) == 0
+    said = capsys.readouterr().out
+    for text in (said, Path("p.csv").read_text()):
+        assert "\n'=cmd|x,n,2.0," in text
+        assert "\n=cmd|x," not in text
+    save(pd.DataFrame({"method": ["=1+1"], "estimate": [-1.5]}), Path("e.csv"))
+    assert Path("e.csv").read_text() == "method,estimate\n'=1+1,-1.5\n"
+
+
 def test_stata_names_differ_and_infinite_limits_are_missing():
     table = pd.DataFrame({
         "scenario": ["a"], "a" * 40: [1], "a" * 39 + "b": [2], "2 n": [3], "replicate": [0],

@@ -24,6 +24,7 @@ from simstudy import (
     records,
 )
 from simstudy.covariance import Inverse, invert, observed
+from simstudy.estimators import finished
 from simstudy.intervals import wald
 from simstudy.methods import (
     BFGS_INVERSE,
@@ -39,7 +40,7 @@ from simstudy.methods import (
     standard,
 )
 from simstudy.models import binomial, exponential, gamma
-from simstudy.records import Status
+from simstudy.records import Status, empty
 from simstudy.replay import debug, save, show
 from simstudy.replicate import block, replay
 from simstudy.streams import stream
@@ -627,6 +628,18 @@ def test_warnings_of_an_estimator_of_another_kind_are_not_lost():
 
     function = exponentials(estimators=[FunctionEstimator("f", ["rate"], estimate)])
     assert heard(function) == ["RuntimeWarning: own"] * 6
+    assert "  warnings: RuntimeWarning: own\n" in show(function, 0, 2)
+
+
+def test_warnings_of_an_estimator_that_says_not_where_are_the_first_replicates():
+    class Plain:
+        name, parameters, labels = "plain", ("rate",), ("own",)
+
+        def answer(self, draws):
+            warnings.warn("somewhere", stacklevel=1)
+            return finished(empty(draws.replicates, 1, 1), draws, [""] * len(draws.data))
+
+    assert heard(exponentials(estimators=[Plain()])) == ["UserWarning: somewhere"] + [""] * 5
 
 
 def test_a_million_warnings_of_one_kind_cost_no_memory():

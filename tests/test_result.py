@@ -1,6 +1,7 @@
 """A results folder answers with table, performance, verdicts and report, whatever is in it."""
 
 import re
+import warnings
 from html.parser import HTMLParser
 
 import numpy as np
@@ -20,6 +21,7 @@ from simstudy import (
 )
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
+from simstudy.result import Rows
 from simstudy.summary import summarize
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
@@ -212,6 +214,44 @@ def test_the_report_has_all_its_files(result):
     text = (result.folder / "report.md").read_text(encoding="utf-8")
     for method in ("observed", "opg"):
         assert method in text
+
+
+def test_warnings_stand_in_the_audit_and_in_both_reports(tmp_path):
+    def draw(rng):
+        data = rng.exponential(size=9)
+        if data[0] > 1:
+            warnings.warn(f"the first of {data[0]:.3f} is <large>", stacklevel=1)
+        return data
+
+    mechanism = Mechanism("m", draw, lambda: {"rate": 1.0})
+    result = executed(rates(scenarios=[Scenario(mechanism, {})]), tmp_path / "r")
+    heard = result.audit()["warnings"]
+    large = heard != ""
+    assert 0 < large.sum() < 40
+    first = int(np.flatnonzero(large)[0])
+    page = result.report().read_text(encoding="utf-8")
+    assert f"<td>{large.sum()}</td>" in page
+    assert "UserWarning: the first of #.# is &lt;large&gt;" in page
+    assert f"m, replicate {first}<" in page
+    text = (tmp_path / "r" / "report.md").read_text(encoding="utf-8")
+    assert f"{large.sum()}, first in m, replicate {first}\n" in text
+
+
+def test_a_report_that_fails_leaves_the_files_that_were_there(tmp_path, monkeypatch):
+    result = executed(rates(), tmp_path / "r")
+    result.report()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "r").glob("*.*")}
+    add, count = Rows.add, iter(range(10))
+
+    def failing(self, frame):
+        add(self, frame)
+        if next(count) == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Rows, "add", failing)
+    with pytest.raises(OSError, match="No space left"):
+        result.report()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "r").glob("*.*")} == before
 
 
 def test_costs_of_the_batched_engine_are_not_drawn(result, monkeypatch):

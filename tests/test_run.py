@@ -215,6 +215,36 @@ def test_more_methods_scenarios_and_estimators_extend_what_is_there(tmp_path, ex
         execute(smaller(1, METHODS[1:]), tmp_path / "r")
 
 
+def test_an_estimator_may_come_with_a_scenario_of_its_own(tmp_path):
+    own = FunctionEstimator("own", ["rate"], lambda data: {"rate": (1 / data.mean(), 0.1)})
+    begun = exponentials(replicates=4)
+    old = replace(begun.scenarios[0], only=["exponential"])
+    new = Scenario(replace(old.mechanism, name="new"), {}, only=["own"])
+    begun = replace(begun, scenarios=[old])
+    whole = replace(begun, scenarios=[new, old], estimators=[own, *begun.estimators])
+    assert execute(begun, tmp_path / "r").computed == 4
+    assert execute(whole, tmp_path / "r").computed == 4
+    execute(whole, tmp_path / "whole")
+    assert_same(tmp_path / "r", rows(tmp_path / "whole"))
+    assert Store(tmp_path / "r").done() == {"new": 4, "mine": 4}
+
+
+def test_methods_extend_a_batched_run_too(tmp_path):
+    """Its programs differ with the methods; the bits of the fit do not."""
+    pytest.importorskip("jax")
+    refits = Bootstrap(refits=Refits(5))
+    scenarios = grid(gamma.MECHANISM, n=10, shape=0.5, rate=2.0)
+    for folder, steps in (
+        ("r", [[OPG], [SANDWICH, OPG, refits]]),
+        ("whole", [[SANDWICH, OPG, refits]]),
+    ):
+        for methods in steps:
+            study = Study("b", scenarios, [MaximumLikelihood(gamma.MODEL, methods)], 40, seed=2)
+            run(study, out=tmp_path / folder, jobs=1, quiet=True, engine="batched")
+    assert len(Store(tmp_path / "r").pieces()) == 2
+    assert_same(tmp_path / "r", rows(tmp_path / "whole"))
+
+
 def test_an_interrupted_extension_has_the_rows_that_are_there_and_goes_on(
     tmp_path, expected, monkeypatch
 ):
@@ -644,6 +674,24 @@ def test_quiet_says_nothing(tmp_path, capsys):
     execute(exponentials(), tmp_path / "r")
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
+
+
+def test_what_the_studys_code_prints_does_not_reach_the_terminal(tmp_path, capsys):
+    """But for what is tried at the beginning, which may be looked at."""
+
+    def talking(rng):
+        print("talk")
+        print("talk", file=sys.stderr)
+        return rng.exponential(size=10)
+
+    said = []
+    for replicates in (20, 40):
+        execute(exponentials(talking), tmp_path / f"{replicates}", replicates=replicates)
+        captured = capsys.readouterr()
+        said.append((captured.out, captured.err))
+    assert said[0] == said[1]
+    print("still there")
+    assert capsys.readouterr().out == "still there\n"
 
 
 def test_printing_and_warning_code_does_not_disturb_the_run(tmp_path):
