@@ -96,9 +96,13 @@ def draws_of(
     scenario, replicates = study.scenarios[index], range(first, last)
     rng = renewable(study.seed, scenario.key, "data")
     data, heard = [], defaultdict[int, dict[str, None]](dict)
-    for b, i in enumerate(replicates):
-        with listening(heard[b]):
+    kinds: dict[str, None] = {}
+    with listening(kinds):
+        for b, i in enumerate(replicates):
             data.append(_draw(scenario, rng(i), strict))
+            if kinds:
+                heard[b] = dict(kinds)
+                kinds.clear()
     streams = functools.partial(stream, study.seed, scenario.key)
     found = []
     for estimator in study.answering(scenario):
