@@ -46,10 +46,11 @@ LENGTHS = {
 
 
 class Timing(NamedTuple):
-    """Wall seconds of two lengths, and the largest process's memory."""
+    """Wall and CPU seconds of two lengths, and the largest process's memory."""
 
     lengths: tuple[int, int]
     seconds: tuple[float, float]
+    cpu: tuple[float, float]
     megabytes: float
 
     @property
@@ -62,8 +63,8 @@ class Timing(NamedTuple):
         return self.seconds[1] + (length - self.lengths[1]) / self.rate
 
 
-def timed(command: list[str], cache: str) -> tuple[float, float]:
-    """Run a command; return its wall seconds and peak megabytes."""
+def timed(command: list[str], cache: str) -> tuple[float, float, float]:
+    """Run a command; return its wall seconds, CPU seconds and peak megabytes."""
     began = time.perf_counter()
     environment = os.environ | ONE_THREAD | {"SIMSTUDY_CACHE": cache}
     with tempfile.TemporaryFile("w+") as output:
@@ -74,7 +75,7 @@ def timed(command: list[str], cache: str) -> tuple[float, float]:
         if process.returncode:
             output.seek(0)
             raise SystemExit(f"{' '.join(command)}\n{output.read()}")
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def script(study: str, lengths: tuple[int, int], jobs: int, exact: bool) -> Timing:
@@ -82,7 +83,13 @@ def script(study: str, lengths: tuple[int, int], jobs: int, exact: bool) -> Timi
     base = [sys.executable, str(HERE / "scripts.py"), study, "--jobs", str(jobs)]
     base += ["--exact"] if exact else []
     runs = [timed([*base, "--replicates", str(n)], "") for n in lengths]
-    return Timing(lengths, (runs[0][0], runs[1][0]), max(peak for _, peak in runs))
+    return _timing(lengths, runs)
+
+
+def _timing(lengths: tuple[int, int], runs: list[tuple[float, float, float]]) -> Timing:
+    """Put a short and a long run together."""
+    (wall, cpu, peak), (longer, more, larger) = runs
+    return Timing(lengths, (wall, longer), (cpu, more), max(peak, larger))
 
 
 def simstudy(study: str, lengths: tuple[int, int], jobs: int, engine: str, cache: str) -> Timing:
@@ -94,7 +101,7 @@ def simstudy(study: str, lengths: tuple[int, int], jobs: int, engine: str, cache
         command += ["--quiet", "--engine", engine, "--jobs", str(jobs), "--out", out]
         runs.append(timed([*command, "--replicates", str(n)], cache))
         shutil.rmtree(out)
-    return Timing(lengths, (runs[0][0], runs[1][0]), max(peak for _, peak in runs))
+    return _timing(lengths, runs)
 
 
 def compare(study: str, jobs: int, scale: float) -> None:
@@ -132,9 +139,9 @@ def compare(study: str, jobs: int, scale: float) -> None:
         environment = os.environ | ONE_THREAD | {"SIMSTUDY_CACHE": cache}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         floor = float(done.stdout)
-        whole = 1e6 * jobs / warm.rate
+        whole = 1e6 * (warm.cpu[1] - warm.cpu[0]) / (warm.lengths[1] - warm.lengths[0])
         print(
-            f"floor {floor:,.1f} us of one core per replicate; simstudy takes {whole:,.1f} us, "
+            f"floor {floor:,.1f} us of CPU per replicate; simstudy takes {whole:,.1f} us, "
             f"{whole / floor:.1f} times the floor"
         )
     shutil.rmtree(cache)

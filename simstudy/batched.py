@@ -8,12 +8,14 @@ at a time, from the fits of the batch, and what a program came to no verdict on 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,8 +101,9 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
     sourced: dict[int, dict[Source, Any]] = {}
     alone = [m for m, method in enumerate(estimator.methods) if not _in_programs(method)]
     left = set(range(len(draws.data)))
-    for rows, padded in _groups(estimator, draws):
-        lanes = _lanes(estimator, rows, padded)
+    for group in _groups(estimator, draws):
+        lanes = _lanes(estimator, group)
+        rows = lanes.rows
         settled = (lanes.state == programs.CONVERGED) | (lanes.state == programs.RISING)
         left -= set(rows[settled].tolist())
         try:
@@ -116,7 +119,7 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
             b = int(rows[k])
             fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, int(k)))
             sourced[b] = {source: values[k] for source, values in lanes.sources.items()}
-        _refit(estimator, draws, lanes, padded, fits, sourced)
+        _refit(estimator, draws, group, fits, sourced)
     for b in sorted(fits):
         messages[b] = gather(estimator, draws, b, fits[b], sourced[b], block, alone)
     together(estimator, draws, fits, sourced, block, alone, messages)
@@ -180,10 +183,24 @@ def _by_loop(
     return Block.from_arrays({name: values[order] for name, values in whole.arrays().items()})
 
 
-def _groups(
-    estimator: MaximumLikelihood, draws: Draws
-) -> list[tuple[Array, tuple[Array, Data, Array]]]:
-    """Sort data sets by padded length; stack starts, padded data and weights of each group."""
+class _Member(NamedTuple):
+    """A data set of n observations, where it stands in the block, and where its fit starts."""
+
+    row: int
+    start: Array
+    data: Data
+    n: int
+
+
+class _Group(NamedTuple):
+    """Data sets that can be stacked once they are padded to a length."""
+
+    length: int
+    members: list[_Member]
+
+
+def _groups(estimator: MaximumLikelihood, draws: Draws) -> list[_Group]:
+    """Sort data sets by padded length and kind, those aside whose start is not inside."""
     model = estimator.model
     by_kind: dict[Any, list[_Member]] = {}
     for b, data in enumerate(draws.data):
@@ -206,18 +223,8 @@ def _groups(
             usable = inside(starts, model.supports).all(axis=1)
             kept = [member for member, good in zip(members, usable, strict=True) if good]
             if kept:
-                rows = np.array([member.row for member in kept])
-                groups.append((rows, _stack(model.supports, length, kept)))
+                groups.append(_Group(length, kept))
     return groups
-
-
-class _Member(NamedTuple):
-    """A data set of n observations, where it stands in the block, and where its fit starts."""
-
-    row: int
-    start: Array
-    data: Data
-    n: int
 
 
 def _kind(data: Data) -> tuple[Any, ...]:
@@ -231,7 +238,7 @@ def _kind(data: Data) -> tuple[Any, ...]:
 def _stack(
     supports: tuple[Support, ...], length: int, members: Sequence[_Member]
 ) -> tuple[Array, Data, Array]:
-    """Pad with copies of the first observation, which weigh nothing."""
+    """Stack starts, data and weights; padding is the first observation, which weighs nothing."""
     starts = to_working(np.stack([member.start for member in members]), supports)
     sizes = np.array([member.n for member in members])
     weights = (np.arange(length) < sizes[:, None]).astype(float)
@@ -239,10 +246,9 @@ def _stack(
     def stack(arrays: Sequence[Array]) -> Array:
         first = np.asarray(arrays[0])
         out = np.empty((len(arrays), length, *first.shape[1:]), dtype=first.dtype)
-        for n in np.unique(sizes):
-            own = np.flatnonzero(sizes == n)
-            out[own, :n] = [arrays[k] for k in own.tolist()]
-            out[own, n:] = out[own, :1]
+        for own, array in zip(out, arrays, strict=True):
+            own[: len(array)] = array
+            own[len(array) :] = array[0]
         return out
 
     data = members[0].data
@@ -251,15 +257,20 @@ def _stack(
     return starts, stack([member.data for member in members]), weights
 
 
-def _lanes(estimator: MaximumLikelihood, rows: Array, padded: tuple[Array, Data, Array]) -> _Lanes:
+def _lanes(estimator: MaximumLikelihood, group: _Group) -> _Lanes:
     """Run the fits of one group through its program, a fixed number of lanes at a time."""
     began = time.perf_counter() - programs.compiling()
     model = estimator.model
     sources = {s for m in estimator.methods if _in_programs(m) for s in m.sources}
     wanted = tuple(any(isinstance(s, kind) for s in sources) for kind in IN_PROGRAMS[1:])
     program = programs.program(model.loglik, model.supports, *wanted)
-    width = programs.width_of(padded[2].shape[1], len(model.names))
-    found = programs.in_lanes(program, padded, width)
+    width = programs.width_of(group.length, len(model.names))
+    found = programs.in_lanes(
+        program,
+        lambda chosen: _stack(model.supports, group.length, [group.members[k] for k in chosen]),
+        len(group.members),
+        width,
+    )
     theta = from_working(found["working"], model.supports)
     # Where f may be level, the loop engine looks closer.
     singular = conditioning(found["hessian"])[0] < NEAR_SINGULAR
@@ -274,6 +285,7 @@ def _lanes(estimator: MaximumLikelihood, rows: Array, padded: tuple[Array, Data,
         given[RiseHessian()] = rise
     gradient = found["gradient"] / slopes(theta, model.supports)[0]
     spent = time.perf_counter() - programs.compiling() - began
+    rows = np.array([member.row for member in group.members])
     return _Lanes(rows, place, gradient, found["iterations"], found["state"], given, spent)
 
 
@@ -298,37 +310,39 @@ def _fit(lanes: _Lanes, k: int) -> Fit:
     )
 
 
+def _weights(counts: Array, rows: Array) -> tuple[Array]:
+    return (counts[rows],)
+
+
 def _refit(
     estimator: MaximumLikelihood,
     draws: Draws,
-    lanes: _Lanes,
-    padded: tuple[Array, Data, Array],
+    group: _Group,
     fits: Mapping[int, Fitted],
     sourced: Mapping[int, dict[Source, Any]],
 ) -> None:
     """Run the refits of resampled observations, weights instead of copies, through a program."""
-    model, (_, data, weights) = estimator.model, padded
+    model, length = estimator.model, group.length
     program = programs.refit_program(model.loglik, model.supports)
-    width = programs.width_of(weights.shape[1], len(model.names))
+    width = min(256, programs.width_of(length, len(model.names)))
     for source in {s for method in estimator.methods for s in method.sources}:
         if not isinstance(source, Refits):
             continue
         users = [m for m, method in enumerate(estimator.methods) if source in method.sources]
-        for k, b in enumerate(lanes.rows.tolist()):
+        for member in group.members:
+            b = member.row
             if b not in fits or not draws.asked[b, users].any():
                 continue
             fitted = fits[b]
             resamples = source.resamples(fitted)
             count = len(resamples)
-            flat = (resamples + weights.shape[1] * np.arange(count)[:, None]).ravel()
-            counts = np.bincount(flat, minlength=count * weights.shape[1])
+            flat = (resamples + length * np.arange(count)[:, None]).ravel()
+            counts = np.bincount(flat, minlength=count * length).reshape(count, -1).astype(float)
             start = to_working(fitted.fit.theta, model.supports)
-            own = programs.load().tree_util.tree_map(lambda values, k=k: values[k], data)
-            found = programs.in_lanes(
-                lambda w, c, start=start, own=own: program(start, own, c),
-                (np.zeros(count), counts.reshape(count, -1).astype(float)),
-                min(width, 256),
-            )
+            data = _stack(model.supports, length, [member])[1]
+            own = programs.load().tree_util.tree_map(itemgetter(0), data)
+            call = functools.partial(program, start, own)
+            found = programs.in_lanes(call, functools.partial(_weights, counts), count, width)
             thetas = from_working(found["working"], model.supports)
             thetas[found["state"] == programs.RISING] = np.nan
             settled = np.isin(found["state"], (programs.CONVERGED, programs.RISING))

@@ -153,6 +153,8 @@ def diagnose(status: Array, curvature: Curvature, place: Place) -> Array:
         `step_too_large` where h exceeds its standard error; the status itself otherwise.
     """
     suspect = (status == Status.not_positive_definite) | (status == Status.negative_variance)
+    if not suspect.any():
+        return np.asarray(status, dtype=np.int8)
     reason = np.array(status)
     if curvature.step is not None:
         h = curvature.step

@@ -136,7 +136,8 @@ def maximize(
     if np.isnan(first.edm):
         first = _look(target, outset)
     point, steps, rising = _polish(target, first)
-    status = Status.no_maximum if rising or _flat(target, point) else _status(point)
+    endless = rising or _flat(target, point) or _level_onward(target, point, outset)
+    status = Status.no_maximum if endless else _status(point)
     return _fit(target, point, status, success, iterations + steps, evaluations, inverse, message)
 
 
@@ -296,6 +297,21 @@ def _flat(target: Objective, point: _Point) -> bool:
         if rise <= level:
             return True
     return False
+
+
+def _level_onward(target: Objective, point: _Point, outset: Array) -> bool:
+    """Tell whether f does not rise, and hardly falls, as far again on the way from the start.
+
+    Asked where the Hessian is near-singular or indefinite: with separated data an optimizer may end
+    where f hides what is left to gain, and where differences of f are no curvature.
+    """
+    if point.definite and not _scaled_eigen(point.hessian)[1][0] < NEAR_SINGULAR:
+        return False
+    if np.array_equal(point.working, outset):
+        return False
+    onward = from_working(2 * point.working - outset, target.model.supports)
+    rise = target.value(onward) - point.value
+    return bool(-FAILED < rise <= 64 * np.finfo(float).eps * (1 + abs(point.value)))
 
 
 def _advance(target: Objective, point: _Point) -> _Point | None:

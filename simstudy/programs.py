@@ -80,23 +80,30 @@ def width_of(length: int, p: int) -> int:
     return max(8, min(1024, fitting))
 
 
-def in_lanes(program: Callable[..., Any], inputs: tuple[Any, ...], width: int) -> dict[str, Array]:
-    """Run a program over all data sets, the last lanes filled with copies.
+def in_lanes(
+    program: Callable[..., Any], inputs: Callable[[Array], tuple[Any, ...]], total: int, width: int
+) -> dict[str, Array]:
+    """Run a program over all data sets, a few at a time.
 
-    Where the device has not enough memory, in half as many lanes.
+    Where the device has not enough memory, half as many at a time.
+
+    Parameters
+    ----------
+    program : callable
+        From arrays with a leading axis of lanes to a mapping of such arrays.
+    inputs : callable
+        `inputs(rows)` puts the program's arguments for these data sets together.
+    total, width : int
+        Data sets, and lanes; the last lanes are filled with copies.
     """
-    jax = load()
-    total, first = len(inputs[0]), 0
+    errors, first = load().errors, 0
     pieces: list[dict[str, Array]] = []
     while first < total:
-        rows: Any = slice(first, first + width)
-        if first + width > total:
-            rows = np.minimum(np.arange(first, first + width), total - 1)
-        chosen = jax.tree_util.tree_map(lambda values, rows=rows: values[rows], inputs)
+        chosen = inputs(np.minimum(np.arange(first, first + width), total - 1))
         try:
             out = program(*chosen)
             pieces.append({k: np.asarray(v)[: total - first] for k, v in out.items()})
-        except jax.errors.JaxRuntimeError as error:
+        except errors.JaxRuntimeError as error:
             if width == 1 or "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             width //= 2

@@ -45,6 +45,7 @@ from simstudy.supervise import (
 from simstudy.timelimit import STOPS, Limit
 
 SECONDS_PER_TASK = 2.0
+BYTES_PER_TASK = 2**25  # of data
 LARGEST_BLOCK = 500
 FILLS_A_PROGRAM = 1024
 WORTH_COMPILING = 3000
@@ -462,10 +463,16 @@ def _fits(study: Study, scenario: Scenario) -> int:
 
 
 def _size(engine: str, study: Study, pace: float, jobs: int) -> int:
-    """Choose the replicates per block: about two seconds' work, or enough to fill a program."""
+    """Choose the replicates per block: two seconds' work, or what fills a program, not memory."""
     if engine == "loop":
         return int(np.clip(SECONDS_PER_TASK / pace, 1, LARGEST_BLOCK))
-    return int(np.clip(study.replicates // (2 * jobs), FILLS_A_PROGRAM, 4 * FILLS_A_PROGRAM))
+    data = [example(study, scenario) for scenario in study.scenarios]
+    large = max(
+        sum(np.asarray(v).nbytes for v in (d.values() if isinstance(d, Mapping) else [d]))
+        for d in data
+    )
+    most = np.clip(BYTES_PER_TASK // large, 1, 4 * FILLS_A_PROGRAM)
+    return int(np.clip(study.replicates // (2 * jobs), min(FILLS_A_PROGRAM, most), most))
 
 
 def _share(tasks: Sequence[Task], replicates: int, part: int, parts: int) -> list[Task]:

@@ -35,10 +35,10 @@ LONGEST_FILE = 300
 # file -> (lines allowed, why it is one file)
 LONGER_FILES: dict[str, tuple[int, str]] = {
     "agreement.py": (390, "two tests, what they may cost, and what is said of them"),
-    "batched.py": (350, "a block from stacked data to records; what programs cannot do goes on"),
+    "batched.py": (360, "a block from stacked data to records; what programs cannot do goes on"),
     "cli.py": (400, "all commands with their options and examples in one view"),
     "estimators.py": (480, "maximum likelihood and other people's fits fill the same block"),
-    "fit.py": (480, "run, polish and verdict work on one scaled objective"),
+    "fit.py": (500, "run, polish and verdict work on one scaled objective"),
     "measures.py": (650, "one function per measure; two thirds are formulas and examples"),
     "methods.py": (500, "the protocol, five kinds of method and the catalogue in one view"),
     "plots.py": (1170, "a list of ten figures, each one function; half of it are docstrings"),

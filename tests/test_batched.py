@@ -264,7 +264,7 @@ def test_too_little_memory_halves_the_lanes_and_says_so(capsys):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return {"double": 2 * values}
 
-    found = programs.in_lanes(program, (np.arange(11.0),), 16)
+    found = programs.in_lanes(program, lambda rows: (rows.astype(float),), 11, 16)
     assert_array_equal(found["double"], 2 * np.arange(11.0))
     assert "2 data sets at a time" in capsys.readouterr().err
 
@@ -272,7 +272,7 @@ def test_too_little_memory_halves_the_lanes_and_says_so(capsys):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
-        programs.in_lanes(broken, (np.arange(11.0),), 16)
+        programs.in_lanes(broken, lambda rows: (rows,), 11, 16)
 
 
 def test_single_precision_is_refused():

@@ -50,10 +50,10 @@ def autoregressive(p: int, correlation: float) -> Design:
     rest = np.sqrt(1 - correlation**2)
 
     def design(rng: np.random.Generator, n: int) -> Array:
-        x = rng.standard_normal((n, p))
+        x = rng.standard_normal((p, n))
         for j in range(1, p):
-            x[:, j] = correlation * x[:, j - 1] + rest * x[:, j]
-        return x
+            x[j] = correlation * x[j - 1] + rest * x[j]
+        return x.T
 
     return design
 
