@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,29 @@ def _jax_softplus() -> Any:
 
     smooth.defjvp(slope)
     return smooth
+
+
+def of_scalar(
+    function: Callable[[Array, Array], Array], y: Array, a: Array, orders: int = 2
+) -> Array:
+    """Value of function(y, a), whose derivatives by the scalar `a` are taken apart in JAX.
+
+    Differentiation by p parameters carries p directions through every step of a function. Here they
+    meet only its derivative by `a`, which is taken once. Derivatives by `y` are none.
+    """
+    if namespace(y, a) is np or orders == 0:
+        return function(y, a)
+    jax = importlib.import_module("jax")
+    known = jax.custom_jvp(function)
+
+    def by_a(y: Array, a: Array) -> Array:
+        return jax.jvp(lambda value: function(y, value), (a,), (a * 0 + 1,))[1]
+
+    def slope(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+        return function(*primals), of_scalar(by_a, *primals, orders - 1) * tangents[1]
+
+    known.defjvp(slope)
+    return known(y, a)
 
 
 def gammaln(x: Array) -> Array:

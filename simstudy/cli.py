@@ -6,7 +6,6 @@ import argparse
 import ast
 import shlex
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -208,8 +207,6 @@ def _run(options: argparse.Namespace) -> int:
     study, reference = load(options.study)
     again = _command(options)
     runs: Any = run if options.until is None else runner_until(options)
-    if options.shard is None:
-        threading.Thread(target=prepare, daemon=True).start()
     with _executor(options) as executor:
         outcome = runs(
             study,
@@ -229,6 +226,7 @@ def _run(options: argparse.Namespace) -> int:
             accept_code=options.accept_code,
             quiet=options.quiet,
             command=again,
+            meanwhile=prepare if options.shard is None else None,
         )
     if outcome.interrupted:
         print(

@@ -107,6 +107,7 @@ def run(
     accept_code: bool = False,
     quiet: bool = False,
     command: str = "",
+    meanwhile: Callable[[], None] | None = None,
 ) -> Outcome:
     """Run a study as far as it is not yet done.
 
@@ -147,6 +148,8 @@ def run(
         No progress line.
     command : str
         How to run it again; kept in the manifest for the report.
+    meanwhile : callable, optional
+        Called in a thread of its own when everything is checked and the work begins.
 
     Returns
     -------
@@ -195,6 +198,8 @@ def run(
         ask = functools.partial(_answers, jobs=jobs, executor=executor, limit=timeout,
                                 engine=engine)  # fmt: skip
         total = sum(last - first for tasks in todo.values() for _, first, last in tasks)
+        if meanwhile is not None:
+            threading.Thread(target=meanwhile, daemon=True).start()
         with contextlib.closing(Progress(total, quiet)) as progress:
             coming = _blocks(study, store, call, ask, todo, progress)
             computed, fits, interrupted = _journal(

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.special import betainc
 
-from simstudy.arrays import Array, Data, exp, gammaln, log1p
+from simstudy.arrays import Array, Data, exp, gammaln, log1p, of_scalar
 from simstudy.mechanism import Mechanism
 from simstudy.model import Model
 from simstudy.models import regression
@@ -32,7 +32,9 @@ def loglik(theta: Array, data: Data) -> Array:
     """Log-probability of every count, `(n,)`; exact also for a dispersion next to zero."""
     y, a = data["y"], theta[-1]
     eta = data["x"] @ theta[:-1]
-    return _log_rising(y, a) + y * eta - (y + 1 / a) * log1p(a * exp(eta)) - gammaln(y + 1)
+    return (
+        of_scalar(_log_rising, y, a) + y * eta - (y + 1 / a) * log1p(a * exp(eta)) - gammaln(y + 1)
+    )
 
 
 def _log_rising(y: Array, a: Array) -> Array:
