@@ -188,8 +188,7 @@ def settle(parent: int) -> None:
 
     if sys.platform == "linux":  # by the kernel, as a call into C may keep the thread waiting
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent:  # it died while this worker was born
-        os._exit(1)
+    # also where the parent died while this worker was born: the first look ends it
     threading.Thread(target=watch, daemon=True).start()
 
 
