@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy.linalg import eigh
 from scipy.special import fdtrc
 
@@ -25,7 +25,10 @@ from simstudy.arrays import Array
 from simstudy.derivatives import rise_hessian, score_differences
 from simstudy.estimators import MaximumLikelihood
 from simstudy.study import Scenario, Study, draw
-from simstudy.written import read_csv, save_csv
+from simstudy.written import read_csv, save_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWS = 300
 """Data sets that are looked at, or as many as the study has replicates."""
@@ -55,11 +58,9 @@ Difference derivatives, whose error has one sign, would else be found out by man
 
 FILE = "agreement.csv"
 
-EMPTY = pd.DataFrame(
-    columns=[
-        "scenario", "estimator", "wrong", "draws", "available", "score_p", "information_p", "ratio",
-        "finding", "sentence",
-    ]
+COLUMNS = (
+    "scenario", "estimator", "wrong", "draws", "available", "score_p", "information_p", "ratio",
+    "finding", "sentence",
 )  # fmt: skip
 
 
@@ -164,6 +165,37 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
     >>> found["finding"][0], found["ratio"][0].round(1)
     ('as-intended', np.float64(2.0))
     """
+    import pandas as pd
+
+    return pd.DataFrame(_tests(study, draws, seconds), columns=list(COLUMNS))
+
+
+def keep(study: Study, folder: Path) -> None:
+    """Write `agreement.csv` into a results folder, unless it holds what would be written.
+
+    Without pandas where there is no such file yet: a run begins with this, and loads pandas when
+    its workers work.
+    """
+    path = folder / FILE
+    if path.exists():
+        stored = read_csv(path)
+        cells = {(row.scenario, row.estimator) for row in stored.itertuples()}
+        enough = len(stored) and stored["available"].max() >= min(DRAWS, study.replicates)
+        if enough and cells >= {(s.key, e.name) for s, e in _asked(study)}:
+            return
+    save_rows(_tests(study, DRAWS, SECONDS), COLUMNS, path)
+
+
+def kept(folder: Path) -> pd.DataFrame:
+    """Return what `keep` wrote into a folder; an empty frame where it did not."""
+    import pandas as pd
+
+    path = folder / FILE
+    return read_csv(path) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _tests(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
+    """Test every cell; return the rows of `agreement`."""
     draws = min(draws, study.replicates)
     cells = _asked(study)
     ends = time.monotonic() + seconds
@@ -177,19 +209,7 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
     for index, (scenario, estimator) in enumerate(cells):
         row = {"scenario": scenario.key, "estimator": estimator.name, "available": draws}
         rows.append(row | _row(scenario, *found[index], edge))
-    return pd.DataFrame(rows, columns=EMPTY.columns)
-
-
-def keep(study: Study, folder: Path) -> None:
-    """Write `agreement.csv` into a results folder, unless it holds what would be written."""
-    path = folder / FILE
-    if path.exists():
-        stored = read_csv(path)
-        cells = {(row.scenario, row.estimator) for row in stored.itertuples()}
-        enough = len(stored) and stored["available"].max() >= min(DRAWS, study.replicates)
-        if enough and cells >= {(s.key, e.name) for s, e in _asked(study)}:
-            return
-    save_csv(agreement(study, seconds=SECONDS), path)
+    return rows
 
 
 def _asked(study: Study) -> list[tuple[Scenario, MaximumLikelihood]]:

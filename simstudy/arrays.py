@@ -120,17 +120,52 @@ def of_scalar(
 
 def gammaln(x: Array) -> Array:
     """Logarithm of the absolute value of the gamma function."""
-    return _special("gammaln", x)
+    return _special("gammaln", x) if namespace(x) is np else _jax_gamma()[0](x)
 
 
 def digamma(x: Array) -> Array:
     """Derivative of `gammaln`."""
-    return _special("digamma", x)
+    return _special("digamma", x) if namespace(x) is np else _jax_gamma()[1](x)
 
 
 def trigamma(x: Array) -> Array:
     """Second derivative of `gammaln`: zeta(2, x) (Abramowitz & Stegun 6.4.10)."""
-    return _special("zeta", 2.0, x)
+    return _special("zeta", 2.0, x) if namespace(x) is np else _jax_gamma()[2](x)
+
+
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
+
+
+@functools.cache
+def _jax_gamma() -> tuple[Any, Any, Any]:
+    """Make gammaln, digamma and trigamma, each the derivative of the one before.
+
+    JAX's own polygamma takes ten times as long. Eight steps of the recurrence lead from x to
+    x + 8 (Abramowitz & Stegun 6.3.6, 6.4.6), from where the asymptotic series with eight numbers of
+    Bernoulli (6.3.18, 6.4.12) are exact to rounding. Derivatives below zero, where no likelihood is
+    at home, are nan: the loop engine then answers.
+    """
+    jax = importlib.import_module("jax")
+    jnp = jax.numpy
+
+    def trigamma(x: Array) -> Array:
+        v, tail = 1 / (x + 8), 0.0
+        for number in reversed(BERNOULLI):
+            tail = (tail + number) * v * v
+        found = sum(1 / (x + k) ** 2 for k in range(8)) + v + v * v / 2 + v * tail
+        return jnp.where(x > 0, found, jnp.nan)
+
+    def digamma(x: Array) -> Array:
+        v, tail = 1 / (x + 8), 0.0
+        for k, number in reversed(list(enumerate(BERNOULLI, 1))):
+            tail = (tail + number / (2 * k)) * v * v
+        found = jnp.log(x + 8) - v / 2 - tail - sum(1 / (x + k) for k in range(8))
+        return jnp.where(x > 0, found, jnp.nan)
+
+    first, second = jax.custom_jvp(jax.scipy.special.gammaln), jax.custom_jvp(digamma)
+    first.defjvp(lambda x, by: (first(*x), second(*x) * by[0]))
+    second.defjvp(lambda x, by: (second(*x), trigamma(*x) * by[0]))
+    return first, second, trigamma
 
 
 def expit(x: Array) -> Array:
@@ -179,13 +214,14 @@ def observations(data: Data) -> int:
     3
     """
     if isinstance(data, Mapping):
-        lengths = {name: len(values) for name, values in data.items()}
-        if not lengths or len(set(lengths.values())) != 1:
+        found = set(map(len, data.values()))
+        if len(found) != 1:
+            lengths = {name: len(values) for name, values in data.items()}
             raise ValueError(
                 f"the data's arrays have lengths {lengths}; every array's first axis is the "
                 "observation, so all lengths must be the same"
             )
-        return next(iter(lengths.values()))
+        return found.pop()
     if np.ndim(data) < 1:
         raise ValueError(
             f"draw returned {type(data).__name__}; data is an array, or a mapping of arrays, whose "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from simstudy import programs
+from simstudy import newton, programs
 from simstudy.arrays import Array, Data, observations
 from simstudy.covariance import Place
 from simstudy.derivatives import natural_hessian, traceable
@@ -104,7 +105,7 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
     for group in _groups(estimator, draws):
         lanes = _lanes(estimator, group)
         rows = lanes.rows
-        settled = (lanes.state == programs.CONVERGED) | (lanes.state == programs.RISING)
+        settled = (lanes.state == newton.CONVERGED) | (lanes.state == newton.RISING)
         left -= set(rows[settled].tolist())
         try:
             _write_fits(estimator, draws, block, lanes)
@@ -114,7 +115,7 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
             # Some fit makes a formula raise; one by one the loop engine finds out which.
             left |= set(rows.tolist())
             continue
-        busy = draws.asked[rows][:, alone].any(axis=1) & (lanes.state == programs.CONVERGED)
+        busy = draws.asked[rows][:, alone].any(axis=1) & (lanes.state == newton.CONVERGED)
         for k in np.flatnonzero(busy):
             b = int(rows[k])
             fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, int(k)))
@@ -135,7 +136,7 @@ def _in_programs(method: Any) -> bool:
 
 def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes: _Lanes) -> None:
     """Write estimates, audit and the answers of all methods of arrays into a block."""
-    rising, good = lanes.state == programs.RISING, lanes.state == programs.CONVERGED
+    rising, good = lanes.state == newton.RISING, lanes.state == newton.CONVERGED
     settled = rising | good
     rows, place, audit = lanes.rows[settled], lanes.place, block.audit
     smallest, condition = conditioning(place.hessian[settled])
@@ -229,10 +230,10 @@ def _groups(estimator: MaximumLikelihood, draws: Draws) -> list[_Group]:
 
 def _kind(data: Data) -> tuple[Any, ...]:
     """Tell data sets apart that cannot be stacked: by names, types and further axes."""
-    if isinstance(data, np.ndarray):
-        return data.dtype.char, data.shape[1:]
-    parts = data if isinstance(data, Mapping) else {"": data}
-    return tuple((k, np.asarray(v).dtype.str, np.shape(v)[1:]) for k, v in parts.items())
+    if not isinstance(data, dict):
+        values = np.asarray(data)
+        return values.dtype, values.shape[1:]
+    return tuple([(name, *_kind(values)) for name, values in data.items()])
 
 
 def _stack(
@@ -274,7 +275,7 @@ def _lanes(estimator: MaximumLikelihood, group: _Group) -> _Lanes:
     theta = from_working(found["working"], model.supports)
     # Where f may be level, the loop engine looks closer.
     singular = conditioning(found["hessian"])[0] < NEAR_SINGULAR
-    found["state"][singular & (found["state"] == programs.CONVERGED)] = programs.LOST
+    found["state"][singular & (found["state"] == newton.CONVERGED)] = newton.LOST
     hessian = natural_hessian(found["gradient"], found["hessian"], theta, model.supports)
     place = Place(theta, -found["value"], found["edm"], hessian)
     given: dict[Source, Array] = {ExactHessian(): hessian}
@@ -324,7 +325,7 @@ def _refit(
     """Run the refits of resampled observations, weights instead of copies, through a program."""
     model, length = estimator.model, group.length
     program = programs.refit_program(model.loglik, model.supports)
-    width = min(256, programs.width_of(length, len(model.names)))
+    most = min(256, programs.width_of(length, len(model.names)))
     for source in {s for method in estimator.methods for s in method.sources}:
         if not isinstance(source, Refits):
             continue
@@ -336,6 +337,7 @@ def _refit(
             fitted = fits[b]
             resamples = source.resamples(fitted)
             count = len(resamples)
+            width = 8 * math.ceil(count / math.ceil(count / most) / 8)
             flat = (resamples + length * np.arange(count)[:, None]).ravel()
             counts = np.bincount(flat, minlength=count * length).reshape(count, -1).astype(float)
             start = to_working(fitted.fit.theta, model.supports)
@@ -344,8 +346,8 @@ def _refit(
             call = functools.partial(program, start, own)
             found = programs.in_lanes(call, functools.partial(_weights, counts), count, width)
             thetas = from_working(found["working"], model.supports)
-            thetas[found["state"] == programs.RISING] = np.nan
-            settled = np.isin(found["state"], (programs.CONVERGED, programs.RISING))
+            thetas[found["state"] == newton.RISING] = np.nan
+            settled = np.isin(found["state"], (newton.CONVERGED, newton.RISING))
             for r in np.flatnonzero(~settled):
                 thetas[r] = source.refit(fitted, resamples[r])
             sourced[b][source] = thetas

@@ -197,8 +197,10 @@ def _study(command: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """Run a study and write its report."""
-    from simstudy.report import prepare
-    from simstudy.result import Result
+    from simstudy.workers import warm_up
+
+    if options.jobs != 1 and options.dask is None:
+        warm_up()
     from simstudy.run import run
     from simstudy.study import StudyError, load
 
@@ -226,7 +228,7 @@ def _run(options: argparse.Namespace) -> int:
             accept_code=options.accept_code,
             quiet=options.quiet,
             command=again,
-            meanwhile=prepare if options.shard is None else None,
+            meanwhile=_prepare if options.shard is None else None,
         )
     if outcome.interrupted:
         print(
@@ -240,6 +242,8 @@ def _run(options: argparse.Namespace) -> int:
               f"collect {options.study}")  # fmt: skip
         return DONE
     try:
+        from simstudy.result import Result
+
         published = Result(outcome.folder).publish()
     except Exception:
         traceback.print_exc()
@@ -270,6 +274,13 @@ def _run(options: argparse.Namespace) -> int:
         )
         return INCOMPLETE
     return DONE
+
+
+def _prepare() -> None:
+    """Load what the end of a run takes."""
+    from simstudy.result import prepare
+
+    prepare()
 
 
 def _executor(options: argparse.Namespace) -> Any:

@@ -17,8 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from simstudy.study import Study, StudyError
-from simstudy.supervise import IN_FLIGHT, settle
+from simstudy.supervise import IN_FLIGHT
 from simstudy.timelimit import TOPIC, Limit
+from simstudy.workers import settle
 
 WITHOUT_WORKERS = 120.0
 GONE = "the Dask scheduler is gone"

@@ -272,7 +272,7 @@ def traceable(model: Model, theta: Array, data: Data) -> str | None:
     jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)
     try:
-        shape = jax.eval_shape(model.loglik, jax.numpy.asarray(theta), data)
+        shape = jax.eval_shape(model.loglik, np.asarray(theta, dtype=float), data)
     except Exception as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0]}"
     if namespace(shape) is np and not hasattr(shape, "dtype"):

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
-from scipy.optimize import minimize
 
 from simstudy.arrays import Array
 from simstudy.derivatives import (
@@ -183,7 +182,7 @@ def plain(
     x0 = to_working(start, supports) if working else start
     options = {} if most is None else {"maxiter": most}
     jac = gradient if exact else None
-    found = minimize(f, x0, jac=jac, method=optimizer, options=options)
+    found = _minimize(f, x0, jac=jac, method=optimizer, options=options)
     inverse = found.get("hess_inv")
     inverse = inverse.todense() if hasattr(inverse, "todense") else inverse
     theta = np.asarray(there(found.x), dtype=float)
@@ -238,9 +237,16 @@ def _scaled(target: Objective, working: Array, optimizer: str) -> Any:
     if name in TAKES_HESSIAN and not target.score:
         jac = lambda u: _derivatives(target, working + scale * u)[1] * scale  # noqa: E731
     hess = hessian if name in TAKES_HESSIAN else None
-    found = minimize(f, np.zeros_like(working), method=optimizer, jac=jac, hess=hess)
+    found = _minimize(f, np.zeros_like(working), method=optimizer, jac=jac, hess=hess)
     found.x = working + scale * found.x
     return found
+
+
+def _minimize(*arguments: Any, **options: Any) -> Any:
+    """Call SciPy's `minimize`, loaded when the first fit needs it: a batched run needs none."""
+    from scipy.optimize import minimize
+
+    return minimize(*arguments, **options)
 
 
 def _scale(target: Objective, value: Callable[[Array], float], working: Array) -> Array:

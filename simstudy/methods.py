@@ -239,14 +239,14 @@ class Refits:
         return np.stack([self.refit(fitted, rows) for rows in self.resamples(fitted)])
 
     def resamples(self, fitted: Fitted) -> Array:
-        """Draw which observations each resample consists of, `(count, n)`, each row in order."""
+        """Draw which observations each resample consists of, `(count, n)`."""
         rng, n = fitted.stream(f"bootstrap {self.count}"), observations(fitted.target.data)
-        return np.sort(rng.integers(n, size=(self.count, n)), axis=1)
+        return rng.integers(n, size=(self.count, n))
 
     def refit(self, fitted: Fitted, rows: Array) -> Array:
         """Fit one resample, `(n,)`, from the estimate; nan where that fails."""
         target = own_derivatives(fitted.target)
-        again = replace(target, data=take(target.data, rows))
+        again = replace(target, data=take(target.data, np.sort(rows)))
         theta = fitted.fit.theta
         try:
             fit = maximize(again, theta, optimizer=None)

@@ -9,6 +9,9 @@ The file is long because it is a list: the words of the page, then one function 
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
 import math
 import re
 import shlex
@@ -87,6 +90,9 @@ GROUPS = {
     },
 }
 
+ZIPS = 4
+"""Parameters whose zip plots are shown."""
+
 MISSING = "The table that was given has no answer here."
 
 CAPTIONS = {
@@ -97,7 +103,8 @@ CAPTIONS = {
     "se_ratio": "Is it computed right? Every method against the exact standard error of the same "
     "fit, on a logarithmic axis.",
     "zip_plot": "Which intervals miss, and on which side? Sorted by distance from the truth, at "
-    "most 100 per panel, in the scenario with the most faults.",
+    "most 100 per panel, in the scenario with the most faults; of more than four parameters those "
+    "with the most faults.",
     "pit_ecdf": "Does the standard error hold at every level? In the same scenario, for the "
     "parameter with the most faults: how far the distribution of the errors, in units of the "
     "interval, is from the one claimed. High on the left and low on the right: too small; the "
@@ -108,12 +115,48 @@ CAPTIONS = {
 
 
 def prepare() -> None:
-    """Load what draws and lays out a report: half a second that a run has while workers work."""
-    import jinja2  # noqa: F401
-    import matplotlib.backends.backend_svg
-    import matplotlib.figure  # noqa: F401
+    """Load and try out what draws and lays out a report: a run has the time while workers work."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.add_axes((0, 0, 1, 1)).set_title("fonts, ticks")
+    plots.svg(figure, "")
+    _templates()
 
 
+@functools.cache
+def _templates() -> dict[str, Any]:
+    """Compile the templates of the pages, by name."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    found = {}
+    for name, finalize in (("report.html", None), ("report.md", _markdown)):
+        pages = Environment(
+            loader=PackageLoader("simstudy"),
+            autoescape=name.endswith("html"),
+            finalize=finalize,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        pages.filters |= {"inline": _inline, "code": _code, "count": "{:,}".format, "short": _short}
+        found[name] = pages.get_template(name)
+    return found
+
+
+@contextlib.contextmanager
+def _unswept() -> Iterator[None]:
+    """Put the garbage collector off, which figures set going again and again over all there is."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@_unswept()
 def write(
     folder: Path,
     table: pd.DataFrame,
@@ -150,7 +193,7 @@ def write(
         What `simstudy.comparison.compare`, `simstudy.calibration.calibration` and
         `simstudy.agreement.agreement` returned.
     costs : DataFrame, optional
-        What `simstudy.records.seconds` returned.
+        What `simstudy.tables.seconds` returned.
     notes : sequence of str
         Sentences that the reader should see after the answer.
 
@@ -159,8 +202,6 @@ def write(
     Path
         The path of `report.html`.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     figures = Path(folder) / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     study = {"aims": "", "scenarios": [], "estimators": [], **manifest["study"]}
@@ -194,18 +235,8 @@ def write(
         "agreement": [] if agreement is None else agreement.to_dict("records"),
         "run": _run(manifest),
     }
-    for name, finalize in (("report.html", None), ("report.md", _markdown)):
-        pages = Environment(
-            loader=PackageLoader("simstudy"),
-            autoescape=name.endswith("html"),
-            finalize=finalize,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        pages.filters |= {"inline": _inline, "code": _code, "count": "{:,}".format, "short": _short}
-        text = pages.get_template(name).render(content)
-        (Path(folder) / name).write_text(text, encoding="utf-8")
+    for name, page in _templates().items():
+        (Path(folder) / name).write_text(page.render(content), encoding="utf-8")
     return Path(folder) / "report.html"
 
 
@@ -284,22 +315,23 @@ def _figures(
         yield "model_se_against_empirical_se", plots.model_se_against_empirical_se(performance)
     if {"seratio_p05", "seratio_median", "seratio_p95"} <= known:
         yield "se_ratio", plots.se_ratio(performance)
-    worst = str(_most_faults(verdicts, ["scenario"])[0])
+    worst = str(_most_faults(verdicts, ["scenario"])[0][0])
     if {"lower", "upper"} <= set(table.columns) and len(table):
-        yield "zip_plot", plots.zip_plot(table, level, worst)
-        one = verdicts[verdicts["scenario"] == worst]
-        own = table[_is(table, _most_faults(one, ["estimator", "parameter"]))]
-        yield "pit_ecdf", plots.pit_ecdf(own, level, worst)
+        facets = _most_faults(verdicts[verdicts["scenario"] == worst], ["estimator", "parameter"])
+        own = [_is(table, facet) for facet in facets[:ZIPS]]
+        yield "zip_plot", plots.zip_plot(table[np.logical_or.reduce(own)], level, worst)
+        yield "pit_ecdf", plots.pit_ecdf(table[own[0]], level, worst)
     if costs is not None and "cover" in known and (costs["seconds"] > 0).any():
         yield "cost", plots.cost(_priced(performance, costs, worst), level)
 
 
 def _most_faults(verdicts: pd.DataFrame, columns: list[str]) -> Any:
-    """Return the values of columns for which most methods have a fault; the first of equals."""
+    """List the values of columns, those first for which most methods have a fault."""
     rows = verdicts[columns].astype(object)
     rows["faults"] = ~verdicts["verdict"].isin(["trust", "undecided"])
     counts = rows.groupby(columns, sort=False)["faults"].sum().reset_index()
-    return counts[columns].to_numpy()[counts["faults"].argmax()].tolist()
+    order = np.argsort(-counts["faults"].to_numpy(int), kind="stable")
+    return counts[columns].to_numpy()[order].tolist()
 
 
 def _priced(performance: pd.DataFrame, costs: pd.DataFrame, scenario: str) -> pd.DataFrame:

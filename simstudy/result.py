@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy import agreement, records, report, until, written
+from simstudy import agreement, report, tables, until, written
 from simstudy.calibration import calibration
 from simstudy.comparison import compare
 from simstudy.store import Store
@@ -47,11 +48,11 @@ class Result:
 
         `most` limits it to the first so many replicates of every scenario.
         """
-        return self._gather(records.table, most)
+        return self._gather(tables.table, most)
 
     def audit(self, most: int | None = None) -> pd.DataFrame:
         """Return the diagnosis of every fit, one row per replicate and estimator."""
-        return self._gather(records.audit, most)
+        return self._gather(tables.audit, most)
 
     def costs(self, most: int | None = None) -> pd.DataFrame:
         """Return the mean seconds each method takes beyond the fit, by scenario.
@@ -59,13 +60,13 @@ class Result:
         A Hessian that several methods share counts for each of them. The batched engine computes
         methods together: its times are of what is left for each.
         """
-        return self._gather(records.seconds, most)
+        return self._gather(tables.seconds, most)
 
     def performance(self, *, mcse: str = "robust") -> pd.DataFrame:
         """Return every measure with its Monte Carlo standard error, scenario by scenario."""
         level = float(self.manifest()["study"]["level"])
         frames = [
-            summarize(records.table(parts), level=level, mcse=mcse)
+            summarize(tables.table(parts), level=level, mcse=mcse)
             for parts in Store(self.folder).read()
         ]
         if not frames:
@@ -85,7 +86,7 @@ class Result:
         """
         frames = []
         for parts in Store(self.folder).read():
-            table = records.table(parts)
+            table = tables.table(parts)
             against = reference or _reference(table)
             if against is not None:
                 frames.append(compare(table, against))
@@ -93,13 +94,12 @@ class Result:
 
     def calibration(self) -> pd.DataFrame:
         """Return the coverage of Wald intervals at several levels, scenario by scenario."""
-        frames = [calibration(records.table(parts)) for parts in Store(self.folder).read()]
+        frames = [calibration(tables.table(parts)) for parts in Store(self.folder).read()]
         return pd.concat(frames, ignore_index=True)
 
     def agreement(self) -> pd.DataFrame:
         """Return whether mechanisms match likelihoods, as the run found it; else an empty frame."""
-        path = self.folder / agreement.FILE
-        return written.read_csv(path) if path.exists() else agreement.EMPTY.copy()
+        return agreement.kept(self.folder)
 
     def report(self) -> Path:
         """Write report, figures, performance and rows beside the store; return the report."""
@@ -112,8 +112,8 @@ class Result:
         performance, audits, few, pairs, levels, costs = [], [], [], [], [], []
         with Rows(self.folder / "replicates") as rows, Rows(self.folder / "audit") as audit_rows:
             for parts in Store(self.folder).read():
-                table, audit = records.table(parts), records.audit(parts)
-                costs.append(records.seconds(parts))
+                table, audit = tables.table(parts), tables.audit(parts)
+                costs.append(tables.seconds(parts))
                 del parts  # a scenario's rows are large enough once
                 performance.append(summarize(table, level=level))
                 levels.append(calibration(table))
@@ -129,7 +129,7 @@ class Result:
         whole = pd.concat(performance, ignore_index=True)
         save_csv(whole, self.folder / "performance.csv")
         found = verdicts(whole, level=level, rule=until.rule_of(self.folder))
-        audit = records.stack(audits)
+        audit = tables.stack(audits)
         manifest["study"]["fewest"] = min(part["replicate"].nunique() for part in audits)
         compared = pd.concat(pairs, ignore_index=True) if pairs else None
         if compared is not None:
@@ -137,7 +137,7 @@ class Result:
         agreed = self.agreement()
         path = report.write(
             self.folder,
-            records.stack(few),
+            tables.stack(few),
             audit,
             whole,
             found,
@@ -196,6 +196,13 @@ class Published:
     path: Path
     verdicts: pd.DataFrame
     fitted: bool
+
+
+def prepare() -> None:
+    """Load what `publish` takes; nothing else is changed by it."""
+    if importlib.util.find_spec("pyarrow"):
+        importlib.import_module("pyarrow.parquet")
+    report.prepare()
 
 
 class Rows:

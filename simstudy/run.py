@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from simstudy import agreement
 from simstudy.arrays import Array
 from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood, describe
@@ -39,10 +38,10 @@ from simstudy.supervise import (
     SetAside,
     Task,
     answers,
-    settle,
     signals,
 )
 from simstudy.timelimit import STOPS, Limit
+from simstudy.workers import start
 
 SECONDS_PER_TASK = 2.0
 BYTES_PER_TASK = 2**25  # of data
@@ -175,15 +174,17 @@ def run(
     store = Store(Path(out) if out is not None else Path("results") / study.name)
     if fresh and store.begun():
         print(f"results moved aside: {set_aside(store.folder)}", file=sys.stderr)
+    share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
     engine, why = _engine(engine, study, store, timeout)
     # what may hang is not tried in this process
     pace = _first(study, chosen) if timeout is None else SECONDS_PER_TASK / BLOCK_WITH_LIMIT
-    share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
     with held(store.folder, share), signals():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs}
         store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
                    accept_code=accept_code)  # fmt: skip
         if timeout is None:
+            from simstudy import agreement
+
             agreement.keep(study, store.folder)
         for path in store.check():
             print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
@@ -198,13 +199,14 @@ def run(
         ask = functools.partial(_answers, jobs=jobs, executor=executor, limit=timeout,
                                 engine=engine)  # fmt: skip
         total = sum(last - first for tasks in todo.values() for _, first, last in tasks)
-        if meanwhile is not None:
-            threading.Thread(target=meanwhile, daemon=True).start()
+        aside = threading.Thread(target=meanwhile or (lambda: None), daemon=True)
+        aside.start()
         with contextlib.closing(Progress(total, quiet)) as progress:
             coming = _blocks(study, store, call, ask, todo, progress)
             computed, fits, interrupted = _journal(
                 study, store, coming, progress, Failures(max_fail)
             )
+        aside.join()
         seconds = time.monotonic() - began
         entry = {"started": started, "seconds": round(seconds, 3), "replicates": computed,
                  "compiling": round(progress.compiling, 3)}  # fmt: skip
@@ -347,7 +349,7 @@ def _answers(
         own = on_dask(executor)
         pool = Dask(executor, limit) if own else Given(executor, IN_FLIGHT * jobs, limit)
     else:
-        pool = Local(_workers, min(jobs, len(tasks)), engine == "loop", limit)
+        pool = Local(start, min(jobs, len(tasks)), engine == "loop", limit)
     yield from answers(call, tasks, pool)
 
 
@@ -363,13 +365,6 @@ def _unheard() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         yield
-
-
-def _workers(jobs: int) -> Any:
-    """Start local worker processes."""
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    return ProcessPoolExecutor(jobs, initializer=settle, initargs=(os.getpid(),))
 
 
 def _first(study: Study, chosen: Sequence[int]) -> float:

@@ -348,11 +348,11 @@ def example(study: Study, scenario: Scenario) -> Data:
 
 def frozen(data: Data) -> Data:
     """Return data whose arrays refuse to be changed: every estimator must see what was drawn."""
-    if isinstance(data, Mapping):
-        return {name: frozen(values) for name, values in data.items()}
     if isinstance(data, np.ndarray):
         data = data.view()
-        data.flags.writeable = False
+        data.setflags(write=False)
+    elif isinstance(data, Mapping):
+        data = {name: frozen(values) for name, values in data.items()}
     return data
 
 

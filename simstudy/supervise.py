@@ -7,7 +7,6 @@ aside with its status, and each answer is yielded once.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import math
 import os
@@ -15,8 +14,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
@@ -36,7 +33,6 @@ from simstudy.timelimit import Limit, notes
 Task = tuple[int, int, int]
 DEADLY = 2
 IN_FLIGHT = 3
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,34 +158,6 @@ class Given:
 
     def close(self, busy: bool) -> None:
         """Leave the executor to whom it belongs."""
-
-
-def mute() -> None:
-    """Let nothing that this process prints reach the terminal, which shows the progress."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
-
-
-def settle(parent: int) -> None:
-    """Prepare a worker: one BLAS thread, Ctrl-C is the parent's, no life without the parent."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(limits=1)
-    mute()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    if sys.platform == "linux":  # by the kernel, as a call into C may keep the thread waiting
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    # also where the parent died while this worker was born: the first look ends it
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def answers(

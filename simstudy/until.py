@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from simstudy import records
+from simstudy import tables
 from simstudy.plan import errors, pilot, target
 from simstudy.run import Outcome, run
 from simstudy.store import Store
@@ -218,7 +218,7 @@ def first_rows(folder: Path, scenario: str, replicates: int) -> pd.DataFrame:
     """Return the rows of the first replicates of one scenario."""
     for parts in Store(folder).read(replicates):
         if parts[0][0].scenario == scenario:
-            table = records.table(parts)
+            table = tables.table(parts)
             return table[table["replicate"] < replicates]
     raise StudyError(f"{folder} holds nothing of scenario {scenario!r}")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -42,8 +44,20 @@ def save_csv(frame: pd.DataFrame, path: Path, **options: Any) -> None:
         defused(frame).to_csv(draft, index=False, **options)
 
 
+def save_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
+    """Write rows as `save_csv` writes a frame of them, without pandas; nan is left empty."""
+    with whole(path) as draft, draft.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            values = (row[name] for name in columns)
+            writer.writerow("" if value != value else _mended(value) for value in values)
+
+
 def read_csv(path: Path) -> pd.DataFrame:
     """Read what `save_csv` wrote, with the words as they were."""
+    import pandas as pd
+
     frame = pd.read_csv(path)
     return frame.assign(**{name: frame[name].map(_as_it_was) for name in _words(frame)})
 
@@ -63,6 +77,8 @@ def defused(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _words(frame: pd.DataFrame) -> list[str]:
+    import pandas as pd
+
     return [str(name) for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
 
 

@@ -42,14 +42,11 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "measures.py": (650, "one function per measure; two thirds are formulas and examples"),
     "methods.py": (500, "the protocol, five kinds of method and the catalogue in one view"),
     "plots.py": (1170, "a list of ten figures, each one function; half of it are docstrings"),
-    "programs.py": (320, "one program: fit, polish, curvature and refits share their pieces"),
-    "records.py": (340, "the schema of all that is stored, and the rows made of it"),
-    "report.py": (690, "the words of the page, then one function for each section"),
+    "report.py": (720, "the words of the page, then one function for each section"),
     "run.py": (520, "the loop over workers with what watches it: progress, settling, restart"),
     "store.py": (500, "everything that writes or reads a results folder, and nothing else does"),
     "study.py": (640, "a study is checked where it is defined; half of it are those checks"),
     "summary.py": (420, "both ways to the measures, of a study's table and of anybody's"),
-    "supervise.py": (330, "one loop over futures with all that can befall a worker"),
     "verdicts.py": (850, "the rule, the reasons and the headline read the same few numbers"),
 }
 

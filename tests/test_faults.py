@@ -531,6 +531,6 @@ def test_threads_may_be_the_executor_and_no_signal_is_taken_there(home, tmp_path
 
 def test_a_worker_whose_parent_died_before_it_began_ends_at_once():
     """Else nobody would tell it: its parent is already another one."""
-    code = "import os; from simstudy.supervise import settle; settle(os.getpid()); print('lives')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout) == (1, "")
+    code = "import os, time; from simstudy.workers import settle; settle(os.getpid()); "
+    words = [sys.executable, "-c", code + "time.sleep(30)"]
+    assert subprocess.run(words, capture_output=True, timeout=20).returncode == 1

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from simstudy import records
+from simstudy import records, tables
 from simstudy.records import AUDIT, Block, Cell, Status
 
 BASE = ["scenario", "n", "replicate", "estimator", "method", "parameter"]
@@ -47,7 +47,7 @@ def test_every_status_has_one_sentence_and_a_number_that_never_changes():
 
 
 def test_one_row_for_each_replicate_method_and_parameter():
-    table = records.table([(cell(), filled())])
+    table = tables.table([(cell(), filled())])
     assert list(table) == [*BASE, *NUMBERS, "status"]
     assert len(table) == 3 * 2 * 2
     row = table.query("replicate == 2 and method == 'm2' and parameter == 'b'").iloc[0]
@@ -62,7 +62,7 @@ def test_one_row_for_each_replicate_method_and_parameter():
 
 
 def test_labels_are_categories_and_numbers_are_numbers():
-    table = records.table([(cell(), filled())])
+    table = tables.table([(cell(), filled())])
     for name in ("scenario", "estimator", "method", "parameter", "status"):
         assert isinstance(table[name].dtype, pd.CategoricalDtype), name
     assert all(table[name].dtype == float for name in NUMBERS)
@@ -73,7 +73,7 @@ def test_an_unanswered_row_stays_with_its_status():
     block = filled()
     block.status[1, 0] = Status.saddle
     block.se[1, 0] = block.lower[1, 0] = block.upper[1, 0] = np.nan
-    table = records.table([(cell(), block)])
+    table = tables.table([(cell(), block)])
     bad = table[table["status"] == "saddle"]
     assert len(table) == 12
     assert_array_equal(bad["replicate"], [1, 1])
@@ -84,7 +84,7 @@ def test_an_unanswered_row_stays_with_its_status():
 def test_a_method_that_was_not_asked_has_no_row():
     block = filled()
     block.status[2:, 1] = Status.not_asked
-    table = records.table([(cell(), block)])
+    table = tables.table([(cell(), block)])
     assert table.groupby("method", observed=True)["replicate"].unique().map(list).to_dict() == {
         "m1": [0, 1, 2],
         "m2": [0, 1],
@@ -93,14 +93,14 @@ def test_a_method_that_was_not_asked_has_no_row():
 
 
 def test_a_parameter_without_truth_has_no_row_and_shifts_no_other():
-    table = records.table([(cell(b=2.0), filled())])
+    table = tables.table([(cell(b=2.0), filled())])
     assert set(table["parameter"]) == {"b"}
     assert_array_equal(table["estimate"], [1, 1, 101, 101, 201, 201])
     assert_array_equal(table["se"], [1.5, 11.5, 101.5, 111.5, 201.5, 211.5])
 
 
 def test_truth_may_name_its_parameters_in_any_order():
-    table = records.table([(cell(b=2.0, a=1.0), filled())])
+    table = tables.table([(cell(b=2.0, a=1.0), filled())])
     assert table.groupby("parameter", observed=True)["truth"].unique().map(list).to_dict() == {
         "a": [1.0],
         "b": [2.0],
@@ -112,7 +112,7 @@ def test_factors_are_columns_after_the_scenario_in_every_mixture_of_scenarios():
         (cell("one", factors={"n": 10, "tail": "heavy"}), filled()),
         (cell("two", factors={"share": 0.1, "n": 20}), filled()),
     ]
-    table = records.table(parts)
+    table = tables.table(parts)
     names = ["scenario", "n", "tail", "share", "replicate", "estimator", "method", "parameter"]
     assert list(table) == [*names, *NUMBERS, "status"]
     first, second = table[table["scenario"] == "one"], table[table["scenario"] == "two"]
@@ -129,7 +129,7 @@ def test_a_factor_of_words_stays_categorical_where_a_scenario_lacks_it():
         (cell("two", factors={}), filled()),
     ]
     for order in (parts, parts[::-1]):
-        assert isinstance(records.table(order)["tail"].dtype, pd.CategoricalDtype)
+        assert isinstance(tables.table(order)["tail"].dtype, pd.CategoricalDtype)
 
 
 def test_a_factor_of_numbers_and_words_is_a_column_of_words():
@@ -138,14 +138,14 @@ def test_a_factor_of_numbers_and_words_is_a_column_of_words():
         (cell("one", factors={"df": 3}), filled()),
         (cell("two", factors={"df": "inf"}), filled()),
     ]
-    table = records.table(parts)
+    table = tables.table(parts)
     assert isinstance(table["df"].dtype, pd.CategoricalDtype)
     assert set(table["df"]) == {"3", "inf"}
 
 
 def test_truth_values_and_numpy_numbers_as_factors():
     factors = {"paired": True, "n": np.int64(5), "x": np.float64(0.5)}
-    table = records.table([(cell(factors=factors), filled())])
+    table = tables.table([(cell(factors=factors), filled())])
     assert set(table["paired"]) == {"True"}
     assert table["n"].dtype == np.int64
     assert table["x"].dtype == float
@@ -155,7 +155,7 @@ def test_names_in_other_alphabets_and_of_300_characters_are_kept():
     names = ("ß", "ü" * 300)
     block = filled(methods=1)
     label = Cell("ålder <b>&", {"größe": 1}, dict.fromkeys(names, 1.0), "推定", names, ("m,\n;",))
-    table = records.table([(label, block)])
+    table = tables.table([(label, block)])
     assert tuple(table["parameter"].cat.categories) == names
     assert list(table)[1] == "größe"
     assert set(table["scenario"]) == {"ålder <b>&"}
@@ -164,9 +164,9 @@ def test_names_in_other_alphabets_and_of_300_characters_are_kept():
 
 
 def test_no_blocks_make_an_empty_table_with_the_usual_columns():
-    assert list(records.table([])) == [n for n in [*BASE, *NUMBERS, "status"] if n != "n"]
-    assert len(records.table([])) == 0
-    assert list(records.audit([])) == ["scenario", "replicate", "estimator", *AUDIT]
+    assert list(tables.table([])) == [n for n in [*BASE, *NUMBERS, "status"] if n != "n"]
+    assert len(tables.table([])) == 0
+    assert list(tables.audit([])) == ["scenario", "replicate", "estimator", *AUDIT]
 
 
 def test_the_audit_has_one_row_for_each_replicate_with_its_message():
@@ -174,7 +174,7 @@ def test_the_audit_has_one_row_for_each_replicate_with_its_message():
     block.audit["status"][:] = [Status.ok, Status.fit_error, Status.ok]
     block.audit["message"] = np.array(["", "ValueError: <no> data", ""])
     block.audit["edm"][:] = [1e-9, np.nan, 1e-12]
-    audit = records.audit([(cell(), block), (cell("two"), filled())])
+    audit = tables.audit([(cell(), block), (cell("two"), filled())])
     assert list(audit) == ["scenario", "replicate", "estimator", *AUDIT]
     assert_array_equal(audit["replicate"], [0, 1, 2, 0, 1, 2])
     assert audit["status"].tolist()[:3] == ["ok", "fit_error", "ok"]
@@ -186,7 +186,7 @@ def test_seconds_are_means_over_the_replicates_that_were_asked():
     block = filled()
     block.seconds[:] = [[1, 4], [2, 5], [3, 0]]
     block.status[2, 1] = Status.not_asked
-    costs = records.seconds([(cell(), block)])
+    costs = tables.seconds([(cell(), block)])
     assert costs[["method", "seconds", "n"]].to_numpy().tolist() == [["m1", 2.0, 3], ["m2", 4.5, 2]]
 
 
@@ -228,5 +228,5 @@ def test_an_empty_block_promises_nothing():
 @pytest.mark.parametrize("size", [0, 1])
 def test_blocks_of_no_or_one_replicate_are_tables_too(size):
     block = Block.from_arrays({name: values[:size] for name, values in filled().arrays().items()})
-    assert len(records.table([(cell(), block)])) == size * 4
-    assert len(records.audit([(cell(), block)])) == size
+    assert len(tables.table([(cell(), block)])) == size * 4
+    assert len(tables.audit([(cell(), block)])) == size

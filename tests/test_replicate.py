@@ -22,6 +22,7 @@ from simstudy import (
     StudyError,
     grid,
     records,
+    tables,
 )
 from simstudy.covariance import Inverse, invert, observed
 from simstudy.estimators import finished
@@ -296,7 +297,7 @@ def test_every_method_of_every_replicate_has_a_status_whatever_happens():
 
     methods = [OBSERVED, Wald("own", raising, hessian=ExactHessian()), FEW_REFITS]
     study = exponentials(wild, wilder, methods, fewer={"bootstrap": 6})
-    table = records.table(zip(study.cells(0), block(study, 0, 0, 20).values(), strict=True))
+    table = tables.table(zip(study.cells(0), block(study, 0, 0, 20).values(), strict=True))
     counts = table.groupby("method", observed=True).size().to_dict()
     assert counts == {"observed": 20, "own": 20, "bootstrap": 6}
     assert {"ok", "data_error", "fit_error", "method_error"} <= set(table["status"])

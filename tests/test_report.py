@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from simstudy import report
+from simstudy import plots, report
 from simstudy.calibration import calibration
 from simstudy.comparison import compare
 from simstudy.measures import MEASURES
@@ -228,6 +228,20 @@ def test_the_cost_figure_is_of_the_scenario_with_the_most_faults():
     assert "cost" not in dict(report._figures(table, performance, found, None, 0.95))
     free = costs.assign(seconds=0.0)
     assert "cost" not in dict(report._figures(table, performance, found, free, 0.95))
+
+
+def test_the_zip_plot_is_of_the_parameters_with_the_most_faults(monkeypatch):
+    monkeypatch.setattr(report, "ZIPS", 1)
+    table = make_table(30, METHODS[:2], (20,), (0.5,))
+    performance = summarize(table)
+    for worst in ("shape", "rate"):
+        found = verdicts(performance).assign(verdict="trust")
+        found.loc[found["parameter"] == worst, "verdict"] = "too-small"
+        figures = dict(report._figures(table, performance, found, None, 0.95))
+        own = plots.zip_plot(table[table["parameter"] == worst])
+        assert len(figures["zip_plot"].axes) == len(METHODS[:2])
+        for axes, alone in zip(figures["zip_plot"].axes, own.axes, strict=True):
+            assert axes.get_xlim() == alone.get_xlim()
 
 
 def test_every_word_has_its_sign_and_every_measure_its_meaning():

@@ -25,6 +25,7 @@ from simstudy import (
     grid,
     load,
     records,
+    tables,
 )
 from simstudy.methods import (
     BFGS_INVERSE,
@@ -88,7 +89,7 @@ def rows(folder):
     """Return the table and the audit of a folder, in the order of their labels."""
     store = Store(folder)
     found = []
-    for make, labels in ((records.table, LABELS), (records.audit, LABELS[:3])):
+    for make, labels in ((tables.table, LABELS), (tables.audit, LABELS[:3])):
         frame = make(part for parts in store.read() for part in parts)
         keys = [frame[name].astype(str) if name != "replicate" else frame[name] for name in labels]
         order = np.lexsort([np.asarray(key) for key in keys[::-1]])
@@ -608,7 +609,7 @@ def test_no_worker_starts_when_the_input_is_wrong(tmp_path, monkeypatch):
     def workers(jobs):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(simstudy.run, "_workers", workers)
+    monkeypatch.setattr(simstudy.run, "start", workers)
     (tmp_path / "file").write_text("")
     constant = exponentials(lambda rng: np.ones(10))
     for study, folder in ((constant, tmp_path / "r"), (exponentials(), tmp_path / "file")):
@@ -704,3 +705,30 @@ def test_printing_and_warning_code_does_not_disturb_the_run(tmp_path):
 
     execute(exponentials(loglik=warning), tmp_path / "r", replicates=3)
     assert (rows(tmp_path / "r")[0]["status"] == "ok").all()
+
+
+# --- start-up -----------------------------------------------------------------------------------
+
+
+def imported(module):
+    """List what is imported by importing one module, in an interpreter of its own."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                              check=True).stdout.split())  # fmt: skip
+
+
+def test_workers_import_neither_tables_nor_figures():
+    """They know arrays only; a second of every worker's start."""
+    assert imported("simstudy.run").isdisjoint({"pandas", "matplotlib", "jax", "scipy.optimize"})
+
+
+def test_the_server_of_workers_has_all_they_need_but_no_device():
+    """A backend of JAX has threads, which a fork would lose."""
+    pytest.importorskip("jax")
+    found = imported("simstudy.preloaded")
+    assert {"joblib.externals.loky", "simstudy.run", "simstudy.batched", "jax"} <= found
+    assert found.isdisjoint({"pandas", "matplotlib"})
+    code = ("import simstudy.preloaded, jax\n"
+            "print(jax._src.xla_bridge.backends_are_initialized())")  # fmt: skip
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["False"]

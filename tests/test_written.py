@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from simstudy.written import defused, read_csv, save_csv, whole
+from simstudy.written import defused, read_csv, save_csv, save_rows, whole
 
 FRAME = pd.DataFrame(
     {
@@ -32,6 +32,13 @@ def test_what_is_saved_is_read_as_it_was(tmp_path):
     save_csv(FRAME, tmp_path / "a.csv")
     assert "\n'=1+1," in (tmp_path / "a.csv").read_text()
     pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv"), FRAME)
+
+
+def test_rows_are_written_as_a_frame_of_them(tmp_path):
+    frame = FRAME.assign(number=[0.1, float("nan"), 1e-300, 3, -2.5, 1 / 3, 7], told=True, n=7)
+    save_csv(frame, tmp_path / "frame.csv")
+    save_rows(frame.to_dict("records"), list(frame), tmp_path / "rows.csv")
+    assert (tmp_path / "rows.csv").read_bytes() == (tmp_path / "frame.csv").read_bytes()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

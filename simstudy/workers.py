@@ -1,0 +1,85 @@
+"""Worker processes of this machine: born quickly, quiet, and gone with who started them."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
+_warm = [False]
+
+
+def warm_up() -> None:
+    """Let a server process import what workers need, from which they are then forked.
+
+    It imports while this process imports and checks the study, and a worker is there at once, also
+    in the place of one that died. Only on Linux, and only for simstudy's own command, as a forked
+    worker imports the main module again; anywhere else each worker is a new interpreter.
+    """
+    main = sys.modules["__main__"]
+    name = getattr(main.__spec__, "name", None) or Path(getattr(main, "__file__", "")).stem
+    if sys.platform != "linux" or name not in ("simstudy", "simstudy.__main__"):
+        return
+    from multiprocessing import forkserver
+
+    forkserver.set_forkserver_preload(["simstudy.preloaded"])
+    forkserver.ensure_running()
+    _warm[0] = True
+
+
+def start(jobs: int) -> Any:
+    """Return an executor of so many worker processes."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    if _warm[0]:
+        context, parent = multiprocessing.get_context("forkserver"), None
+    else:
+        context, parent = None, os.getpid()
+    return ProcessPoolExecutor(jobs, context=context, initializer=settle, initargs=(parent,))
+
+
+def mute() -> None:
+    """Let nothing that this process prints reach the terminal, which shows the progress."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def settle(parent: int | None) -> None:
+    """Prepare a worker: one BLAS thread, Ctrl-C is the parent's, no life without the parent.
+
+    Parameters
+    ----------
+    parent : int or None
+        Whose child it is, that also a worker ends whose parent died while it was born. None for
+        the server that it was forked from: such a worker then finds nobody who gives it a task.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1)
+    mute()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    born_of = parent or os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == born_of:
+            time.sleep(0.5)
+        os._exit(1)
+
+    end_with_parent()
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process with its parent: a thread may be kept waiting by a C call."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
