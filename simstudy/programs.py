@@ -15,7 +15,7 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,7 @@ def program(
             found["rise_gradient"], found["rise"] = _rise(f, found["working"])
         return found
 
-    compiled: Callable[..., dict[str, Array]] = jax.jit(jax.vmap(one), compiler_options=_options())
-    return compiled
+    return _once(jax.vmap(one))
 
 
 @functools.lru_cache(maxsize=64)
@@ -166,10 +165,36 @@ def refit_program(
         found = newton(_objective(loglik, supports, data, weights)[0], start)
         return {"working": found["working"], "state": found["state"]}
 
-    compiled: Callable[..., dict[str, Array]] = jax.jit(
-        jax.vmap(one, in_axes=(None, None, 0)), compiler_options=_options()
-    )
-    return compiled
+    return _once(jax.vmap(one, in_axes=(None, None, 0)))
+
+
+def _once(many: Callable[..., dict[str, Array]]) -> Callable[..., dict[str, Array]]:
+    """Compile a function for every shape it meets: one process does, others wait and load it."""
+    jax, seen = load(), set[Any]()
+    program = jax.jit(many, compiler_options=_options())
+
+    def call(*arguments: Any) -> Any:
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree_util.tree_leaves(arguments))
+        if shapes in seen:
+            return program(*arguments)
+        program.trace(*arguments)
+        with _turn():
+            found = program(*arguments)
+        seen.add(shapes)
+        return found
+
+    return call
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[None]:
+    """Wait until no other process compiles, where the cache's folder and the system allow it."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):
+            fcntl = importlib.import_module("fcntl")
+            lock = stack.enter_context((cache_folder() / "compiling.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _objective(

@@ -177,7 +177,9 @@ def run(
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
     engine, why = _engine(engine, study, store, timeout)
     # what may hang is not tried in this process
-    pace = _first(study, chosen) if timeout is None else SECONDS_PER_TASK / BLOCK_WITH_LIMIT
+    pace = SECONDS_PER_TASK / BLOCK_WITH_LIMIT
+    if timeout is None:
+        pace = _first(study, chosen, again=engine == "loop")
     with held(store.folder, share), signals():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs}
         store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
@@ -367,11 +369,12 @@ def _unheard() -> Iterator[None]:
         yield
 
 
-def _first(study: Study, chosen: Sequence[int]) -> float:
+def _first(study: Study, chosen: Sequence[int], again: bool) -> float:
     """Run replicate 0 of every scenario here; return the mean seconds one replicate takes.
 
-    An exception that comes again for replicates 1 to 4 is a programming error and stops the
-    study with its traceback; one that does not is that data set's.
+    With `again` by replicate 1 where there is time for it: the first call loads and caches. An
+    exception that comes again for replicates 1 to 4 is a programming error and stops the study with
+    its traceback; one that does not is that data set's.
     """
     from threadpoolctl import threadpool_limits
 
@@ -390,7 +393,7 @@ def _first(study: Study, chosen: Sequence[int]) -> float:
                     if isinstance(error, Exception):
                         raise error
                     raise StudyError(f"the study's code ended the process: {describe(error)}")
-        if time.perf_counter() - began < SECONDS_PER_TASK:  # much of it may be the first call's
+        if again and time.perf_counter() - began < SECONDS_PER_TASK:
             began = time.perf_counter()
             for index in chosen:
                 block(study, index, 1, 2)
@@ -472,7 +475,9 @@ def _size(engine: str, study: Study, pace: float, jobs: int) -> int:
         for d in data
     )
     most = np.clip(BYTES_PER_TASK // large, 1, 4 * FILLS_A_PROGRAM)
-    return int(np.clip(study.replicates // (2 * jobs), min(FILLS_A_PROGRAM, most), most))
+    fits = max(_fits(study, scenario) for scenario in study.scenarios) / study.replicates
+    least = np.clip(FILLS_A_PROGRAM / fits, 1, most)
+    return int(np.clip(study.replicates // (2 * jobs), least, most))
 
 
 def _share(tasks: Sequence[Task], replicates: int, part: int, parts: int) -> list[Task]:

@@ -5,6 +5,8 @@ polished to an EDM of 5e-17, which is 1e-8 standard errors each), standard error
 """
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -256,6 +258,20 @@ def test_the_time_of_compilation_is_told_apart(tmp_path):
     first, second = (run["compiling"] for run in again.manifest()["runs"])
     assert first > 0 == second
     assert first > 64 * result.audit()["seconds"].mean()
+
+
+def test_processes_compile_one_after_another(monkeypatch):
+    """The second loads what the first compiled; without a folder to lock in, nobody waits."""
+    programs.load()  # makes the folder
+    code = "from simstudy.programs import _turn\nwith _turn(): print('in', flush=True)"
+    with programs._turn():
+        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=4)
+    assert other.communicate(timeout=60)[0] == "in\n"
+    monkeypatch.setenv("SIMSTUDY_CACHE", "/dev/null/no/folder")
+    with programs._turn(), programs._turn():
+        pass
 
 
 def test_too_little_memory_halves_the_lanes_and_says_so(capsys):
