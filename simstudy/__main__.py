@@ -1,6 +1,6 @@
 """Run the command line as `python -m simstudy`."""
 
-from simstudy.cli import main
+from simstudy.cli import command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(command())

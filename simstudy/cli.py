@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import shlex
 import sys
 import traceback
@@ -38,6 +39,7 @@ from simstudy.cli_sharing import (
     slurm,
     status,
 )
+from simstudy.heap import unswept
 
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -87,6 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print("simstudy: stopped by this exception; what is stored stays", file=sys.stderr)
         return WRONG_INPUT
+
+
+def command() -> int:
+    """Do what `main` does, in a process of its own: its end does not search all that was loaded."""
+    status = main()
+    gc.freeze()
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -201,8 +210,9 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.jobs != 1 and options.dask is None:
         warm_up()
-    from simstudy.run import run
-    from simstudy.study import StudyError, load
+    with unswept():
+        from simstudy.run import run
+        from simstudy.study import StudyError, load
 
     if options.block is not None and options.block < 1:
         raise StudyError(f"--block is {options.block}; give at least 1")
@@ -278,9 +288,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _prepare() -> None:
     """Load what the end of a run takes."""
-    from simstudy.result import prepare
+    with unswept():
+        from simstudy.result import prepare
 
-    prepare()
+        prepare()
 
 
 def _executor(options: argparse.Namespace) -> Any:

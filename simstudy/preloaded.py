@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import os
 
+gc.disable()  # until all is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no thread that a fork would lose
 
-import joblib.externals.loky  # noqa: F401
+import joblib.externals.loky  # noqa: E402, F401
 
-import simstudy.run
-from simstudy import programs, workers
+import simstudy.run  # noqa: E402
+from simstudy import programs, workers  # noqa: E402
 
 workers.end_with_parent()
 
@@ -20,3 +22,6 @@ if importlib.util.find_spec("jax") is not None:
 
     with contextlib.suppress(Exception):  # who needs it will say what is wrong with it
         programs.load()
+
+gc.enable()
+gc.freeze()  # what is here stays: workers share its memory, and never search it

@@ -23,6 +23,7 @@ import numpy as np
 
 from simstudy.arrays import Array, Data
 from simstudy.derivatives import RISE
+from simstudy.heap import unswept
 from simstudy.model import Support
 from simstudy.newton import near, newton
 
@@ -54,7 +55,8 @@ def load() -> Any:
     # The size of XLA's pool of threads: two workers on two cores would spend a quarter on more.
     os.environ.setdefault("NPROC", "1")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    jax = importlib.import_module("jax")
+    with unswept():
+        jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)
     jax.monitoring.register_event_duration_secs_listener(_count)
     with contextlib.suppress(OSError):

@@ -9,9 +9,7 @@ The file is long because it is a list: the words of the page, then one function 
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import math
 import re
 import shlex
@@ -24,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from simstudy import plots
+from simstudy.heap import unswept
 from simstudy.heard import BETWEEN
 from simstudy.records import Status
 from simstudy.verdicts import headline
@@ -144,19 +143,7 @@ def _templates() -> dict[str, Any]:
     return found
 
 
-@contextlib.contextmanager
-def _unswept() -> Iterator[None]:
-    """Put the garbage collector off, which figures set going again and again over all there is."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-@_unswept()
+@unswept()
 def write(
     folder: Path,
     table: pd.DataFrame,

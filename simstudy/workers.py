@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -30,8 +31,9 @@ def warm_up() -> None:
     from multiprocessing import forkserver
 
     forkserver.set_forkserver_preload(["simstudy.preloaded"])
-    forkserver.ensure_running()
-    _warm[0] = True
+    with contextlib.suppress(OSError):  # no socket where TMPDIR is long or cannot be written
+        forkserver.ensure_running()
+        _warm[0] = True
 
 
 def start(jobs: int) -> Any:
