@@ -483,10 +483,10 @@ def test_python_m_simstudy_is_the_command(capsys, tmp_path, monkeypatch):
     project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
     module, _, name = project["scripts"]["simstudy"].partition(":")
     command = getattr(import_module(module), name)
-    assert command is cli.main
+    assert command is cli.command
     monkeypatch.chdir(tmp_path)
     done = process("run", "no-such-study")
-    assert done.returncode == command(["run", "no-such-study"]) == 2
+    assert done.returncode == cli.main(["run", "no-such-study"]) == 2
     captured = capsys.readouterr()
     assert (done.stdout, done.stderr) == (captured.out, captured.err)
     assert "no study 'no-such-study'" in done.stderr
