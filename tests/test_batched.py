@@ -95,9 +95,10 @@ MODELS = {
 
 @pytest.fixture(autouse=True, scope="module")
 def cache(tmp_path_factory):
-    """Keep compiled programs out of the user's cache."""
+    """Set JAX up, in float64, and keep compiled programs out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIMSTUDY_CACHE", str(tmp_path_factory.mktemp("jax")))
+        programs.load()
         yield
 
 
@@ -262,7 +263,6 @@ def test_the_time_of_compilation_is_told_apart(tmp_path):
 
 def test_processes_compile_one_after_another(monkeypatch):
     """The second loads what the first compiled; without a folder to lock in, nobody waits."""
-    programs.load()  # makes the folder
     code = "from simstudy.programs import _turn\nwith _turn(): print('in', flush=True)"
     with programs._turn():
         other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -323,6 +323,33 @@ def test_derivatives_of_the_gamma_function_are_those_of_scipy():
     assert_array_equal(digamma(inside), each[1])
     assert_array_equal(trigamma(inside), each[2])
     assert np.isnan(jax.grad(gammaln)(-0.5))
+
+
+@pytest.mark.parametrize("p", [1, 3, 5])
+def test_linear_algebra_written_out_is_that_of_lapack(monkeypatch, p):
+    """Up to five parameters; above LAPACK is called. Both know what is not definite."""
+    rng = np.random.default_rng(p)
+    root = rng.normal(size=(p, p + 3))
+    matrix, right = jax.numpy.asarray(root @ root.T), jax.numpy.asarray(rng.normal(size=p))
+    own = newton._solved(newton._factor(matrix), right)
+    assert not np.isfinite(newton._factor(matrix - 100 * np.eye(p))).all()
+    monkeypatch.setattr(newton, "WRITTEN_OUT", 0)
+    factor = newton._factor(matrix)
+    assert_allclose(factor, np.linalg.cholesky(matrix), rtol=1e-13)
+    # rounding, times a condition below 1e3
+    for found, expected in zip(own, newton._solved(factor, right), strict=True):
+        assert_allclose(found, expected, rtol=1e-12)
+    assert not np.isfinite(newton._factor(matrix - 100 * np.eye(p))).all()
+
+
+def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
+    """An unknown flag of XLA_FLAGS would end the process."""
+    programs._options.cache_clear()
+    assert programs._options() == programs.OPTIONS
+    monkeypatch.setattr(programs, "OPTIONS", {"xla_no_such_option": True})
+    programs._options.cache_clear()
+    assert programs._options() == {}
+    programs._options.cache_clear()
 
 
 def test_many_parameters_begin_with_bfgs(monkeypatch):
