@@ -732,3 +732,25 @@ def test_the_server_of_workers_has_all_they_need_but_no_device():
             "print(jax._src.xla_bridge.backends_are_initialized())")  # fmt: skip
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["False"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is no server")
+def test_the_commands_workers_are_forked_from_a_server(tmp_path):
+    path, seen = tmp_path / "mine.py", tmp_path / "parents"
+    path.write_text(
+        "import os\n"
+        "from simstudy import MaximumLikelihood, Mechanism, Scenario, Study\n"
+        "from simstudy.methods import OBSERVED\n"
+        "from simstudy.models import exponential\n"
+        "def draw(rng):\n"
+        f"    with open({str(seen)!r}, 'a') as file:\n"
+        "        words = open(f'/proc/{os.getppid()}/cmdline').read()\n"
+        "        file.write(f'{\"forkserver\" in words}\\n')\n"
+        "    return rng.exponential(size=10)\n"
+        "STUDY = Study('mine', [Scenario(Mechanism('m', draw, lambda: {'rate': 1.0}), {})],\n"
+        "              [MaximumLikelihood(exponential.MODEL, [OBSERVED])], replicates=40, seed=1)\n"
+    )
+    command = [sys.executable, "-m", "simstudy", "run", str(path), "--out", str(tmp_path / "r"),
+               "--jobs", "2", "--block", "5", "--quiet"]  # fmt: skip
+    subprocess.run(command, check=True, cwd=Path(simstudy.run.__file__).parents[1])
+    assert seen.read_text().split().count("True") == 40
