@@ -492,14 +492,14 @@ def test_python_m_simstudy_is_the_command(capsys, tmp_path, monkeypatch):
     assert "no study 'no-such-study'" in done.stderr
 
 
-def test_help_imports_nothing_heavy_and_is_quick(tmp_path):
-    """Half a second where a bare interpreter takes some hundredths: the machine may be busy."""
-    began = time.monotonic()
+def test_help_is_quick_because_it_imports_nothing_heavy(tmp_path):
+    """Not timed, as the machine may be busy: what takes time is the import of these."""
     done = process("--help", cwd=tmp_path)
-    assert time.monotonic() - began < 0.5 or done.returncode != 0
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: simstudy")
     script = (
         "import sys\nfrom simstudy.cli import main\n"
-        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "try: main(['--help'])\nexcept SystemExit as end: assert end.code == 0\n"
         "heavy = {'numpy', 'scipy', 'pandas', 'joblib', 'jax', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

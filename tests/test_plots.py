@@ -285,7 +285,9 @@ def test_each_estimator_has_its_own_methods(table):
 def test_zip_closes_at_the_coverage(table):
     """In each panel the intervals below the coverage contain the truth, those above miss it."""
     rows = table[(table["scenario"] == table["scenario"].iloc[0]) & table["se"].notna()]
-    for _, own in rows.groupby(["method", "parameter"], observed=True):
+    groups = list(rows.groupby(["method", "parameter"], observed=True))
+    assert len(groups) == table["method"].nunique() * table["parameter"].nunique()
+    for _, own in groups:
         covers = (own["lower"] <= own["truth"]) & (own["truth"] <= own["upper"])
         pivots = plots._pivots(own)
         assert (np.abs(pivots) <= 1).tolist() == covers.tolist()
@@ -294,7 +296,9 @@ def test_zip_closes_at_the_coverage(table):
 def test_zip_thins_evenly(table):
     """At most 100 intervals per panel, from the lowest rank to the highest."""
     many = pd.concat([table.assign(replicate=table["replicate"] + 1000 * k) for k in range(4)])
-    for axes in plots.zip_plot(many).axes:
+    panels = plots.zip_plot(many).axes
+    assert panels
+    for axes in panels:
         heights = np.concatenate([line.get_ydata() for line in axes.lines[1:]])
         assert np.unique(heights).size == 100
         assert heights.min() < 1

@@ -250,6 +250,7 @@ def test_two_methods_that_raise_leave_both_messages():
     methods = [OBSERVED, Wald("one", raising, hessian=ExactHessian()), Own("other")]
     answer = block(exponentials(methods=methods), 0, 0, 20)["exponential"]
     bad = answer.estimate[:, 0] < 1
+    assert bad.any()
     for message in answer.audit["message"][bad]:
         assert "one: ArithmeticError" in message
         assert "other: ArithmeticError" in message

@@ -486,6 +486,7 @@ def test_terminal_table_says_each_verdict(table):
     frame = verdicts(summarize(table))
     lines = report.terminal_table(frame).splitlines()
     own = frame[frame["parameter"] == "shape"]
+    assert set(own["method"]) == set(METHODS)
     for method, rows in own.groupby("method", observed=True):
         line = next(line for line in lines if line.startswith(f"{method} "))
         words = [report.WORDS[word].short for word in rows["verdict"]]

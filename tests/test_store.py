@@ -109,7 +109,9 @@ def test_another_order_of_estimators_exchanges_no_names(tmp_path):
     two = FunctionEstimator("two", ["rate"], lambda data: {"rate": (2.0, 1.0)})
     study, store = stored(tmp_path, rates(estimators=[one, two]))
     store.open(replace(study, estimators=[two, one]), None, RUN)
-    for parts in store.read():
+    scenarios = list(store.read())
+    assert len(scenarios) == len(study.scenarios)
+    for parts in scenarios:
         found = {cell.estimator: set(block.estimate[:, 0]) for cell, block in parts}
         assert found == {"one": {1.0}, "two": {2.0}}
 
@@ -316,7 +318,9 @@ def test_a_block_within_another_leaves_nothing_pending(tmp_path):
 
 def test_what_is_saved_is_read_to_the_bit(tmp_path):
     study, store = stored(tmp_path)
-    for index, parts in enumerate(store.read()):
+    scenarios = list(store.read())
+    assert len(scenarios) == len(study.scenarios)
+    for index, parts in enumerate(scenarios):
         (cell, found), = parts  # fmt: skip
         expected = block(study, index, 0, 6)["exponential"]
         assert cell == study.cells(index)[0]
