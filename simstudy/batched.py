@@ -273,9 +273,7 @@ def _lanes(estimator: MaximumLikelihood, group: _Group) -> _Lanes:
         width,
     )
     theta = from_working(found["working"], model.supports)
-    # Where f may be level, the loop engine looks closer.
-    singular = conditioning(found["hessian"])[0] < NEAR_SINGULAR
-    found["state"][singular & (found["state"] == newton.CONVERGED)] = newton.LOST
+    state = _verdict(found)
     hessian = natural_hessian(found["gradient"], found["hessian"], theta, model.supports)
     place = Place(theta, -found["value"], found["edm"], hessian)
     given: dict[Source, Array] = {ExactHessian(): hessian}
@@ -287,7 +285,14 @@ def _lanes(estimator: MaximumLikelihood, group: _Group) -> _Lanes:
     gradient = found["gradient"] / slopes(theta, model.supports)[0]
     spent = time.perf_counter() - programs.compiling() - began
     rows = np.array([member.row for member in group.members])
-    return _Lanes(rows, place, gradient, found["iterations"], found["state"], given, spent)
+    return _Lanes(rows, place, gradient, found["iterations"], state, given, spent)
+
+
+def _verdict(found: Mapping[str, Array]) -> Array:
+    """Return the states of fits or refits; lost where f may be level: the loop looks closer."""
+    doubtful = ~(conditioning(found["hessian"])[0] >= NEAR_SINGULAR)
+    lost = doubtful & (found["state"] == newton.CONVERGED)
+    return np.where(lost, newton.LOST, found["state"])
 
 
 def _fit(lanes: _Lanes, k: int) -> Fit:
@@ -346,8 +351,9 @@ def _refit(
             call = functools.partial(program, start, own)
             found = programs.in_lanes(call, functools.partial(_weights, counts), count, width)
             thetas = from_working(found["working"], model.supports)
-            thetas[found["state"] == newton.RISING] = np.nan
-            settled = np.isin(found["state"], (newton.CONVERGED, newton.RISING))
+            state = _verdict(found)
+            thetas[state == newton.RISING] = np.nan
+            settled = np.isin(state, (newton.CONVERGED, newton.RISING))
             for r in np.flatnonzero(~settled):
                 thetas[r] = source.refit(fitted, resamples[r])
             sourced[b][source] = thetas

@@ -7,6 +7,8 @@ repairs.
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,15 +24,16 @@ class Curvature:
 
     Attributes
     ----------
-    hessian : (..., p, p)
-        H. For a scheme that looks at the diagonal only, zero elsewhere.
+    hessian : (..., p, p) or None
+        H; None where the method names no source of it. For a scheme that looks at the diagonal
+        only, zero elsewhere.
     meat : (..., p, p) or None
-        S; None where no method of this scheme needs it.
+        S; None where the method names no source of it.
     step : float or None
         The absolute step of a scheme with a fixed one, for the diagnosis.
     """
 
-    hessian: Array
+    hessian: Array | None
     meat: Array | None = None
     step: float | None = None
 
@@ -62,6 +65,41 @@ class Inverse:
 
 
 Formula = Callable[[Curvature], Inverse]
+
+
+class _Probe:
+    """The curvature of the identity, which knows what was read of it."""
+
+    step = None
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+
+    @property
+    def hessian(self) -> Array:
+        self.read.add("hessian")
+        return np.eye(2)
+
+    @property
+    def meat(self) -> Array:
+        self.read.add("meat")
+        return np.eye(2)
+
+
+def reads(formula: Formula) -> set[str]:
+    """Tell which of "hessian" and "meat" a formula reads, by handing it those of an identity.
+
+    Examples
+    --------
+    >>> from simstudy.covariance import opg, reads, sandwich
+    >>> reads(opg), sorted(reads(sandwich))
+    ({'meat'}, ['hessian', 'meat'])
+    """
+    probe = _Probe()
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")
+        formula(probe)  # type: ignore[arg-type]
+    return probe.read
 
 
 def meat(scores: Array) -> Array:
@@ -108,12 +146,12 @@ def invert(matrix: Array) -> Inverse:
 
 def observed(curvature: Curvature) -> Inverse:
     """Inverse observed information, H^-1 (Efron & Hinkley 1978, Biometrika 65:457)."""
-    return invert(curvature.hessian)
+    return invert(_hessian(curvature))
 
 
 def diagonal(curvature: Curvature) -> Inverse:
     """1 / H_ii for every parameter alone, as if the others were known."""
-    spread = np.diagonal(curvature.hessian, axis1=-2, axis2=-1)
+    spread = np.diagonal(_hessian(curvature), axis1=-2, axis2=-1)
     finite, positive = np.isfinite(spread).all(axis=-1), (spread > 0).all(axis=-1)
     status = np.where(positive, Status.ok, Status.negative_variance)
     status = np.where(finite, status, Status.not_finite).astype(np.int8)
@@ -128,7 +166,7 @@ def opg(curvature: Curvature) -> Inverse:
 
 def sandwich(curvature: Curvature) -> Inverse:
     """H^-1 S H^-1, right for the estimate also where the model is wrong (White 1982, eq. 3.2)."""
-    bread = invert(curvature.hessian)
+    bread = invert(_hessian(curvature))
     return Inverse(bread.covariance @ _meat(curvature) @ bread.covariance, bread.status)
 
 
@@ -165,6 +203,12 @@ def diagnose(status: Array, curvature: Curvature, place: Place) -> Array:
     reason = np.where(invert(place.hessian).status != Status.ok, Status.saddle, reason)
     reason = np.where(~(place.edm < 1e-3), Status.not_an_optimum, reason)
     return np.where(suspect, reason, status).astype(np.int8)
+
+
+def _hessian(curvature: Curvature) -> Array:
+    """Return H of a curvature that was taken with it."""
+    assert curvature.hessian is not None
+    return curvature.hessian
 
 
 def _meat(curvature: Curvature) -> Array:

@@ -25,6 +25,7 @@ from simstudy.covariance import (
     meat,
     observed,
     opg,
+    reads,
     sandwich,
 )
 from simstudy.derivatives import (
@@ -255,6 +256,18 @@ class Refits:
         return fit.theta if fit.status == Status.ok else np.full_like(theta, np.nan)
 
 
+_DUE = {
+    "hessian": (
+        "the Hessian",
+        "hessian=ExactHessian(), or hessian=RiseHessian() where there are no exact derivatives",
+    ),
+    "meat": (
+        "the outer product of the scores",
+        "scores=ExactScores(), or scores=CentralScores() where there are no exact derivatives",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Wald:
     """A covariance formula on a Hessian and scores, with an interval: functions of arrays.
@@ -268,6 +281,11 @@ class Wald:
         Where H and S come from; None for what the formula does not use.
     interval : callable
         `interval(theta, se, level, supports) -> (lower, upper)`.
+
+    Raises
+    ------
+    ValueError
+        When the formula reads H or S and no source of it is named.
 
     Examples
     --------
@@ -283,6 +301,19 @@ class Wald:
     hessian: Source | None = None
     scores: Source | None = None
     interval: Interval = wald
+
+    def __post_init__(self) -> None:
+        """Refuse a formula that reads what no source gives."""
+        given = {"hessian": self.hessian, "meat": self.scores}
+        if all(source is not None for source in given.values()):
+            return
+        for name in sorted(reads(self.covariance)):
+            if given[name] is None:
+                word, due = _DUE[name]
+                raise ValueError(
+                    f"method {self.name!r}: its covariance formula reads {word} "
+                    f"(curvature.{name}), and no source of it is named; add {due}"
+                )
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -307,7 +338,7 @@ class Wald:
 
     def matrix(self, place: Place, sourced: tuple[Array, ...]) -> tuple[Array, Array]:
         """Return covariance `(..., p, p)` and status `(...)`."""
-        h = sourced[0] if self.hessian is not None else place.hessian
+        h = sourced[0] if self.hessian is not None else None
         s = sourced[-1] if self.scores is not None else None
         curvature = Curvature(h, s, getattr(self.hessian, "step", None))
         inverse = self.covariance(curvature)

@@ -165,7 +165,7 @@ def refit_program(
 
     def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
         found = newton(_objective(loglik, supports, data, weights)[0], start)
-        return {"working": found["working"], "state": found["state"]}
+        return {name: found[name] for name in ("working", "state", "hessian")}
 
     return _once(jax.vmap(one, in_axes=(None, None, 0)))
 

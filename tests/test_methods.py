@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import checks
 from checks import BINOMIAL, CASES, GAMMA, NORMAL, case_fitted, fitted, infer, sourced
 from simstudy import Model
-from simstudy.covariance import observed
+from simstudy.covariance import invert, observed, opg, sandwich
 from simstudy.derivatives import objective
 from simstudy.fit import plain
 from simstudy.intervals import log_wald, wald
@@ -27,6 +27,8 @@ from simstudy.methods import (
     OPG,
     SANDWICH,
     Bootstrap,
+    ExactHessian,
+    ExactScores,
     FixedStepHessian,
     OptimizerInverse,
     PlainRun,
@@ -381,6 +383,41 @@ def test_refit_that_raises_is_a_failure():
     model = replace(normal.MODEL, loglik=loglik)
     found = infer(Bootstrap("b", FORTY), fitted(model, NORMAL.data[0]))
     assert found.failed > 0
+
+
+# -- what a formula reads --------------------------------------------------------------------------
+
+
+def own_sandwich(curvature):
+    """A formula of somebody's own, around a shipped one."""
+    return sandwich(replace(curvature, hessian=2 * curvature.hessian))
+
+
+def mistaken(curvature):
+    """A formula that reads H before it raises."""
+    return observed(curvature.hessian / 0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "given", "message"),
+    [
+        (observed, {}, r"reads the Hessian \(curvature.hessian\).*hessian=RiseHessian\(\)"),
+        (sandwich, {"scores": ExactScores()}, r"'mine'.*reads the Hessian"),
+        (own_sandwich, {"scores": ExactScores()}, "reads the Hessian"),
+        (mistaken, {}, "reads the Hessian"),
+        (sandwich, {"hessian": ExactHessian()}, r"curvature.meat.*scores=CentralScores\(\)"),
+        (opg, {"hessian": ExactHessian()}, "reads the outer product of the scores"),
+    ],
+)
+def test_a_formula_without_its_source_is_refused(formula, given, message):
+    """The fit's own Hessian, which differs from engine to engine, never stands in for it."""
+    with pytest.raises(ValueError, match=message):
+        Wald("mine", formula, **given)
+
+
+def test_a_formula_that_reads_no_hessian_needs_none():
+    assert Wald("mine", opg, scores=ExactScores()).sources == (ExactScores(),)
+    assert Wald("mine", lambda c: invert(c.meat), scores=ExactScores()).hessian is None
 
 
 # -- what the methods are known for (the numbers are SciPy's, the tolerances wide) -----------------
