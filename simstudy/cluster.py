@@ -8,7 +8,6 @@ import functools
 import importlib
 import os
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from simstudy.reach import is_users
 from simstudy.study import Study, StudyError
 from simstudy.supervise import IN_FLIGHT
 from simstudy.timelimit import TOPIC, Limit
@@ -198,5 +198,4 @@ def _is_own(module: ModuleType) -> bool:
     """Tell whether a module is the user's: neither installed nor ours."""
     file = getattr(module, "__file__", None) or ""
     name = getattr(module, "__name__", "__main__")
-    installed = "site-packages" in file or file.startswith(sysconfig.get_paths()["stdlib"])
-    return bool(file) and not installed and name.split(".")[0] not in ("simstudy", "__main__")
+    return bool(file) and is_users(file) and name.split(".")[0] not in ("simstudy", "__main__")

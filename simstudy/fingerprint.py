@@ -6,6 +6,7 @@ What is new extends a study; what was changed is named field by field.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib.metadata
 import platform
@@ -14,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.codehash import ADDRESS, OTHER, hashed, statements
-from simstudy.estimators import Estimator, MaximumLikelihood
-from simstudy.study import Reference, Study
+from simstudy.codehash import hashed, shown
+from simstudy.estimators import Estimator, FunctionEstimator, MaximumLikelihood
+from simstudy.reach import modules, statements
+from simstudy.study import Reference, Scenario, Study
+from simstudy.syntax import OTHER
 
 PACKAGES = ("simstudy", "numpy", "scipy", "pandas", "statsmodels", "joblib", "jax", "jaxlib")
 
@@ -26,8 +29,8 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
 
     Code is hashed part by part, so that what is new can be told from what was changed.
     """
-    path = "" if reference is None else reference.path
-    write = functools.partial(hashed, path=path)
+    known = [] if reference is None else [str(m.path) for m in modules(reference.path)]
+    write = functools.partial(hashed, known=known)
     return {
         "name": study.name,
         "aims": study.aims,
@@ -42,12 +45,14 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
                 "factors": {name: _plain(value) for name, value in scenario.factors.items()},
                 "truth": {name: float(value) for name, value in scenario.truth.items()},
                 "only": list(scenario.only),
-                "code": write([scenario.mechanism.draw, scenario.mechanism.truth]),
+                "code": write(
+                    [scenario.mechanism.draw, scenario.mechanism.truth, *_words(scenario)]
+                ),
             }
             for scenario in study.scenarios
         ],
         "estimators": [_estimator(estimator, write) for estimator in study.estimators],
-        "code": {} if reference is None else statements(path),
+        "code": {} if reference is None else statements(reference.path),
     }
 
 
@@ -140,20 +145,29 @@ def _comparable(
     return kept
 
 
+def _words(scenario: Scenario) -> list[str]:
+    """List the factors that may name a file."""
+    return [value for value in scenario.factors.values() if isinstance(value, str)]
+
+
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, Any]:
     """Describe an estimator in plain values."""
-    model = getattr(estimator, "model", None)
-    names = ("start", "loglik", "score", "hessian")
-    functions = [getattr(model, name, None) for name in names]
+    code: list[Any] = [estimator]
+    if isinstance(estimator, FunctionEstimator):
+        code = [estimator.estimate]
+    elif isinstance(estimator, MaximumLikelihood):
+        model = estimator.model
+        handed = [getattr(model, field.name) for field in dataclasses.fields(model)]
+        code = [value for value in handed if callable(value)]
     entry: dict[str, Any] = {
         "name": estimator.name,
         "parameters": list(estimator.parameters),
         "methods": list(estimator.labels),
-        "code": write([*functions, getattr(estimator, "estimate", None)]),
+        "code": write(code),
     }
     if isinstance(estimator, MaximumLikelihood):
         entry |= {
@@ -161,7 +175,7 @@ def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, A
             "supports": list(estimator.model.supports),
             "optimizer": estimator.optimizer,
             "as_is": estimator.as_is,
-            "made": {method.name: ADDRESS.sub("", repr(method)) for method in estimator.methods},
+            "made": {method.name: shown(method) for method in estimator.methods},
             "code of methods": {
                 method.name: write([method, *method.sources]) for method in estimator.methods
             },

@@ -324,7 +324,10 @@ def _study(origin: Reference | _Value) -> Study:
         return study
     study, found = load(origin.path)
     if found.digest != origin.digest:
-        raise StudyError(f"{origin.path} was changed while the study runs; run it again")
+        raise StudyError(
+            f"{origin.path}, or a module that it imports, was changed while the study runs; run it "
+            "again"
+        )
     return study
 
 

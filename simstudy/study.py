@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simstudy import reach
 from simstudy.arrays import Array, Data, observations
 from simstudy.derivatives import (
     central_gradient,
@@ -266,7 +267,7 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a worker finds the study: a file with the hash of its bytes."""
+    """Where a worker finds the study: a file, and a hash of the bytes of all that it imports."""
 
     path: str
     digest: str
@@ -298,6 +299,8 @@ def load(source: str | Path) -> tuple[Study, Reference]:
     sys.modules[name] = module
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
+    reach.forget_changed(str(path))
+    before = reach.bytes_of(str(path))
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -312,7 +315,12 @@ def load(source: str | Path) -> tuple[Study, Reference]:
             "write STUDY = Study(...) at the top level of the file"
         )
     aims = study.aims or " ".join((module.__doc__ or "").split())
-    return replace(study, aims=aims), Reference(str(path), digest)
+    after = reach.bytes_of(str(path))
+    changed = [file for file in before if after.get(file) != before[file]]
+    if changed:
+        raise StudyError(f"{changed[0]} was changed while the study was loaded; run it again")
+    reach.remember(str(path))
+    return replace(study, aims=aims), Reference(str(path), reach.version(after))
 
 
 def find(source: str | Path) -> Path:

@@ -406,7 +406,7 @@ def test_changed_code_is_refused_unless_it_is_accepted(capsys):
     mine.write_text(mine.read_text() + "\nif True:\n    x = 1\n")
     capsys.readouterr()
     assert run_mine() == 2
-    assert "code, 'other statements': stored nothing" in capsys.readouterr().err
+    assert "code, 'other statements': stored " in capsys.readouterr().err
     assert run_mine("--accept-code") == 0
     page = Path("results/mine/report.html").read_text(encoding="utf-8")
     assert "Changed between the runs of this study: code, &#39;other statements&#39;" in page

@@ -625,8 +625,20 @@ def test_a_file_that_changes_during_the_run_is_refused(tmp_path):
     study, reference = load(path)
     path.write_text(FILE + "# changed\n")
     with pytest.raises(
-        StudyError, match=r"slow\.py was changed while the study runs; run it again"
+        StudyError, match=r"slow\.py, or a module that it imports, was changed while"
     ):
+        execute(study, tmp_path / "r", reference=reference, replicates=4, size=2)
+
+
+def test_a_module_that_changes_during_the_run_is_refused(tmp_path, monkeypatch):
+    """Workers that start later would import another version of it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = tmp_path / "slow.py"
+    path.write_text(FILE.replace("import", "import beside_slow\nimport", 1))
+    (tmp_path / "beside_slow.py").write_text("X = 1\n")
+    study, reference = load(path)
+    (tmp_path / "beside_slow.py").write_text("X = 20\n")
+    with pytest.raises(StudyError, match=r"or a module that it imports, was changed while"):
         execute(study, tmp_path / "r", reference=reference, replicates=4, size=2)
 
 
