@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Scenario, Study, grid, load
 from simstudy.covariance import observed, opg
 from simstudy.intervals import log_wald
-from simstudy.methods import BOOTSTRAP, OBSERVED, ExactHessian, Wald
+from simstudy.methods import BOOTSTRAP, OBSERVED, ExactHessian, ExactScores, Wald
 from simstudy.models import exponential
 from simstudy.records import Block
 from simstudy.replicate import block
@@ -169,7 +169,7 @@ def test_a_methods_formula_and_interval_are_part_of_the_study():
     def with_method(method):
         return describe(rates(estimators=[MaximumLikelihood(exponential.MODEL, [method])]), None)
 
-    method = Wald("mine", covariance=observed, hessian=ExactHessian())
+    method = Wald("mine", covariance=observed, hessian=ExactHessian(), scores=ExactScores())
     assert not differences(with_method(method), with_method(replace(method)))
     assert differences(with_method(method), with_method(replace(method, interval=log_wald)))
     assert differences(with_method(method), with_method(replace(method, covariance=opg)))
