@@ -7,6 +7,7 @@ polished to an EDM of 5e-17, which is 1e-8 standard errors each), standard error
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -350,6 +351,17 @@ def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
     programs._options.cache_clear()
     assert programs._options() == {}
     programs._options.cache_clear()
+
+
+def test_compiled_programs_are_kept_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("SIMSTUDY_CACHE", "here")
+    assert programs.cache_folder() == Path("here")
+    monkeypatch.delenv("SIMSTUDY_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert programs.cache_folder() == tmp_path / "simstudy" / "jax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert programs.cache_folder() == tmp_path / ".cache" / "simstudy" / "jax"
 
 
 def test_many_parameters_begin_with_bfgs(monkeypatch):
