@@ -25,6 +25,7 @@ from scipy.special import ndtr, ndtri
 
 from simstudy.calibration import ecdf_bands
 from simstudy.montecarlo import share
+from simstudy.written import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -325,7 +326,9 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
 # ---------------------------------------------------------------------- from the table
 
 
-def zip_plot(table: pd.DataFrame, level: float = 0.95, scenario: str | None = None) -> Figure:
+def zip_plot(
+    table: pd.DataFrame, level: float = 0.95, scenario: str | None = None, note: str = ""
+) -> Figure:
     """Draw the intervals of one scenario, sorted so that those that miss are on top.
 
     The zip plot of Morris, White & Crowther (2019, Statistics in Medicine 38:2074, figure 6).
@@ -341,6 +344,8 @@ def zip_plot(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
         Nominal level of the intervals, a proportion.
     scenario : str, optional
         Key of the scenario; the first of the table by default.
+    note : str
+        What the legend says besides, such as that not all parameters are shown.
 
     Returns
     -------
@@ -373,7 +378,8 @@ def zip_plot(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
         ["lower", "upper"],
         title=f"Zip plot: {name}",
         legend=[("interval contains the truth", BLUE, "_"), ("misses it", VERMILLION, "_"),
-                ("Monte Carlo interval of the coverage", GRID, "s")],
+                ("Monte Carlo interval of the coverage", GRID, "s"),
+                *([(note, PAPER, "_")] if note else [])],
     )  # fmt: skip
     for block in blocks:
         limits = _shared_limits([(own["low"], own["high"]) for _, own in block])
@@ -746,7 +752,7 @@ def _width(text: str) -> int:
 
 def _text(text: str, width: int) -> str:
     """Make a text safe to draw: printable, at most `width` wide, its dollar signs literal."""
-    text = "".join(c if c.isprintable() else " " for c in text)
+    text = printable(text)
     keep = min(len(text), width) + 1
     whole = text
     while _width(text) > width:

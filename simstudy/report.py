@@ -26,6 +26,7 @@ from simstudy.heap import unswept
 from simstudy.heard import BETWEEN
 from simstudy.records import Status
 from simstudy.verdicts import headline
+from simstudy.written import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,6 +90,12 @@ GROUPS = {
     },
 }
 
+CELL = 22
+"""Width of a cell of the terminal's table."""
+
+FEW = ("unstable", "no-answer")
+"""Verdicts beside which it says how many replicates have an answer, instead of their coverage."""
+
 ZIPS = 4
 """Parameters whose zip plots are shown."""
 
@@ -102,8 +109,7 @@ CAPTIONS = {
     "se_ratio": "Is it computed right? Every method against the exact standard error of the same "
     "fit, on a logarithmic axis.",
     "zip_plot": "Which intervals miss, and on which side? Sorted by distance from the truth, at "
-    "most 100 per panel, in the scenario with the most faults; of more than four parameters those "
-    "with the most faults.",
+    "most 100 per panel, in the scenario with the most faults.",
     "pit_ecdf": "Does the standard error hold at every level? In the same scenario, for the "
     "parameter with the most faults: how far the distribution of the errors, in units of the "
     "interval, is from the one claimed. High on the left and low on the right: too small; the "
@@ -129,7 +135,7 @@ def _templates() -> dict[str, Any]:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     found = {}
-    for name, finalize in (("report.html", None), ("report.md", _markdown)):
+    for name, finalize in (("report.html", _shown), ("report.md", _markdown)):
         pages = Environment(
             loader=PackageLoader("simstudy"),
             autoescape=name.endswith("html"),
@@ -157,6 +163,7 @@ def write(
     calibration: pd.DataFrame | None = None,
     agreement: pd.DataFrame | None = None,
     costs: pd.DataFrame | None = None,
+    lacking: str = "",
     notes: Sequence[str] = (),
 ) -> Path:
     """Write `report.html`, `report.md` and `figures/*.svg` into a folder.
@@ -181,6 +188,8 @@ def write(
         `simstudy.agreement.agreement` returned.
     costs : DataFrame, optional
         What `simstudy.tables.seconds` returned.
+    lacking : str
+        What was asked for and is not there, in words.
     notes : sequence of str
         Sentences that the reader should see after the answer.
 
@@ -206,7 +215,9 @@ def write(
         "captions": CAPTIONS,
         "drawn": drawn,
         "headline": headline(verdicts),
+        "lacking": lacking,
         "notes": list(notes),
+        "there": _there(table if audit is None else audit),
         "answer": _answer(verdicts),
         "reasons": list(_reasons(verdicts, why)),
         "measures": list(_measures(performance, verdicts)),
@@ -238,8 +249,8 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
     Returns
     -------
     str
-        One table per parameter with a short verdict and the coverage in every cell, the meaning of
-        the words, and the headline. Plain ASCII, but for the names.
+        One table per parameter with a short verdict and the coverage with its interval in every
+        cell, the meaning of the words, and the headline. Plain ASCII, but for the names.
 
     Examples
     --------
@@ -249,11 +260,13 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
     ...     "scenario": ["gamma n=20", "gamma n=50"] * 2, "estimator": "gamma",
     ...     "parameter": "shape", "method": ["observed"] * 2 + ["opg"] * 2,
     ...     "verdict": ["trust", "trust", "too-large", "undecided"], "more": [0, 0, 0, 400],
-    ...     "relerror": 0.0, "cover": [0.951, 0.948, 0.98, 0.962]})
+    ...     "relerror": 0.0, "cover": [0.951, 0.948, 0.98, 0.962], "n": 900, "asked": 900,
+    ...     "cover_lower": [0.935, 0.932, 0.969, 0.948],
+    ...     "cover_upper": [0.963, 0.961, 0.987, 0.973]})
     >>> print(terminal_table(frame).partition("\n\n")[0])
-    shape          n=20       n=50
-    observed trust .951 trust .948
-    opg      large .980     ? .962
+    shape                      n=20                   n=50
+    observed trust .951 [.935,.963] trust .948 [.932,.961]
+    opg      large .980 [.969,.987]     ? .962 [.948,.973]
     """
     names = plots.scenario_names(_levels(verdicts["scenario"]))
     wide = min(max(map(len, [*_levels(verdicts["method"]), *_facets(verdicts).values()])), 31)
@@ -261,14 +274,11 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
     for facet, title in _facets(verdicts).items():
         own = verdicts[_is(verdicts, facet)]
         scenarios, methods = _levels(own["scenario"]), _levels(own["method"])
-        cells = {
-            (row["scenario"], row["method"]): _cell(row["verdict"], row["cover"])
-            for row in own.to_dict("records")
-        }
-        most = max(1, (99 - wide) // 11)
+        cells = {(row["scenario"], row["method"]): _cell(row) for row in own.to_dict("records")}
+        most = max(1, (99 - wide) // (CELL + 1))
         for start in range(0, len(scenarios), most):
             chosen = scenarios[start : start + most]
-            heads = [[_cut(part, 10) for part in names[key].split(", ")] for key in chosen]
+            heads = [[_cut(part, CELL) for part in names[key].split(", ")] for key in chosen]
             for k in range(max(map(len, heads))):
                 label = _cut(title, wide) if k == 0 else ""
                 parts = [head[k] if k < len(head) else "" for head in heads]
@@ -279,7 +289,11 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
             lines.append("")
     found = [w for w in WORDS if w != "trust" and w in set(verdicts["verdict"])]
     legend = "; ".join(f"{WORDS[word].short}: {WORDS[word].meaning}" for word in found)
-    said = ([f"{legend}."] if legend else []) + ["", *headline(verdicts)]
+    numbers = (
+        "The numbers are the coverage and its 95 % Monte Carlo interval; where too many replicates "
+        "have no answer, how many have one."
+    )
+    said = ([f"{legend}."] if legend else []) + [numbers, "", *map(printable, headline(verdicts))]
     lines += [part for text in said for part in (textwrap.wrap(text, 99) or [""])]
     return "\n".join(lines[1:] if lines[0] == "" else lines)
 
@@ -306,7 +320,10 @@ def _figures(
     if {"lower", "upper"} <= set(table.columns) and len(table):
         facets = _most_faults(verdicts[verdicts["scenario"] == worst], ["estimator", "parameter"])
         own = [_is(table, facet) for facet in facets[:ZIPS]]
-        yield "zip_plot", plots.zip_plot(table[np.logical_or.reduce(own)], level, worst)
+        some = np.logical_or.reduce(own)
+        note = f"{ZIPS} of {len(facets)} parameters: those with the most faults"
+        note = note if len(facets) > ZIPS else ""
+        yield "zip_plot", plots.zip_plot(table[some], level, worst, note)
         yield "pit_ecdf", plots.pit_ecdf(table[own[0]], level, worst)
     if costs is not None and "cover" in known and (costs["seconds"] > 0).any():
         yield "cost", plots.cost(_priced(performance, costs, worst), level)
@@ -339,8 +356,8 @@ def _answer(verdicts: pd.DataFrame) -> list[Content]:
             (row["scenario"], row["method"]): {
                 "verdict": row["verdict"],
                 "word": WORDS[row["verdict"]],
-                "cover": _decimal(row["cover"]),
                 "sentence": row["sentence"],
+                **_shares(row),
             }
             for row in own.to_dict("records")
         }
@@ -412,10 +429,12 @@ def _measures(performance: pd.DataFrame, verdicts: pd.DataFrame) -> Iterator[Con
 def _number(row: Mapping[Any, Any]) -> Content:
     """Write one measure: value, Monte Carlo error, Wilson interval of a share, replicates."""
     value, mcse = _rounded(row["value"], row["mcse"])
-    share = row["measure"] in SHARES and math.isfinite(row["lower"])
-    interval = f"[{row['lower']:.3f}, {row['upper']:.3f}]" if share else ""
-    if share and mcse == "0":  # the estimated error of a share of 0 or 1; its interval is honest
-        mcse = ""
+    interval = ""
+    # the estimated error of a share of 0 or 1 is 0; its interval is honest
+    if row.get("measure") in SHARES or (mcse == "0" and row["lower"] < row["upper"]):
+        interval = f"[{row['lower']:.3f}, {row['upper']:.3f}]"
+    interval = interval if math.isfinite(row["lower"]) else ""
+    mcse = "" if mcse == "0" else mcse
     return {"value": value, "mcse": mcse, "interval": interval, "n": int(row["n"])}
 
 
@@ -426,10 +445,9 @@ def _crossed(frame: pd.DataFrame, column: str) -> Iterator[Content]:
         cells: dict[str, dict[str, Content]] = {}
         for row in own.to_dict("records"):
             if math.isfinite(row["value"]):
-                value, mcse = _rounded(row["value"], row["mcse"])
-                cell = {"value": value, "mcse": mcse, "n": int(row["n"])}
-                cells.setdefault(row["method"], {})[str(row[column])] = cell
-        yield {"title": title, "heads": heads, "rows": list(cells.items())}
+                cells.setdefault(row["method"], {})[str(row[column])] = _number(row)
+        most = max((cell["n"] for line in cells.values() for cell in line.values()), default=0)
+        yield {"title": title, "heads": heads, "rows": list(cells.items()), "n": most}
 
 
 SHARES = {"fail", "cover", "becover", "cover_all", "miss_left", "miss_right", "power"}
@@ -544,6 +562,14 @@ def _warned(audit: pd.DataFrame) -> list[Content]:
     return sorted(found.values(), key=lambda entry: -int(entry["fits"]))[:10]
 
 
+def _there(rows: pd.DataFrame) -> Content:
+    """Count what is there: scenarios, and their fewest and most replicates."""
+    if "replicate" not in rows or rows.empty:
+        return {"scenarios": 0, "fewest": 0, "most": 0}
+    counts = rows.groupby("scenario", observed=True)["replicate"].nunique()
+    return {"scenarios": len(counts), "fewest": int(counts.min()), "most": int(counts.max())}
+
+
 def _run(manifest: Mapping[str, Any]) -> Content:
     """Gather what was run: the aims' side of ADEMP, the machine's side, time."""
     study, runs = manifest["study"], manifest.get("runs", [])
@@ -628,21 +654,33 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _cell(verdict: str, cover: float) -> str:
+def _shares(row: Mapping[Any, Any]) -> Content:
+    """Write coverage and its interval; where answers are missing, how many there are instead."""
+    if row["verdict"] in FEW:
+        return {"cover": f"{row['n']:,}", "interval": f"of {row['asked']:,}"}
+    known = math.isfinite(row["cover_lower"])
+    ends = f"[{_decimal(row['cover_lower'])}, {_decimal(row['cover_upper'])}]" if known else ""
+    return {"cover": _decimal(row["cover"]), "interval": ends}
+
+
+def _cell(row: Mapping[Any, Any]) -> str:
     """Write one cell of the terminal's table."""
-    word = WORDS[verdict].short if verdict in WORDS else verdict[:5]
-    share = f"{cover:.3f}".removeprefix("0") if math.isfinite(cover) else ""
-    return f"{word} {share}".strip()[:10]
+    word = WORDS[row["verdict"]].short
+    if row["verdict"] in FEW:
+        return f"{word} {row['n']}/{row['asked']}"
+    shares = _shares(row)
+    interval = shares["interval"].replace(", ", ",").replace("1.000", "1")
+    return f"{word} {shares['cover']} {interval}" if interval else word
 
 
 def _line(label: str, parts: Iterable[str], wide: int) -> str:
     """Write one line of the terminal's table."""
-    return f"{label:<{wide}}" + "".join(f" {part:>10}" for part in parts)
+    return f"{label:<{wide}}" + "".join(f" {part:>{CELL}}" for part in parts)
 
 
 def _cut(text: str, width: int) -> str:
     """Shorten a text in its middle, and keep it on one line."""
-    text = "".join(c if c.isprintable() else " " for c in text)
+    text = printable(text)
     if len(text) <= width:
         return text
     return text[: (width - 1) // 2] + ".." + text[len(text) - (width - 2) // 2 :]
@@ -655,18 +693,23 @@ class _Said(str):
     """Markdown that is not to be escaped again."""
 
 
+def _shown(value: Any) -> Any:
+    """Clean what goes into the page; the template escapes it."""
+    return printable(value) if type(value) is str else value
+
+
 def _markdown(value: Any) -> str:
     """Escape what markdown, or the HTML inside it, would read as its own."""
     if isinstance(value, _Said):
         return value
-    text = " ".join(str(value).split())
+    text = " ".join(printable(str(value)).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$#])", r"\\\1", text)
 
 
 def _code(text: str) -> str:
     """Put a text on one line, for an indented block of code."""
-    return _Said("".join(c if c.isprintable() else " " for c in str(text)))
+    return _Said(printable(str(text)))
 
 
 def _short(text: str) -> str:

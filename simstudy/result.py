@@ -130,7 +130,7 @@ class Result:
         save_csv(whole, self.folder / "performance.csv")
         found = verdicts(whole, level=level, rule=until.rule_of(self.folder))
         audit = tables.stack(audits)
-        manifest["study"]["fewest"] = min(part["replicate"].nunique() for part in audits)
+        fitted = {e["name"] for e in manifest["study"]["estimators"] if "model" in e}
         compared = pd.concat(pairs, ignore_index=True) if pairs else None
         if compared is not None:
             save_csv(compared, self.folder / "comparison.csv")
@@ -142,7 +142,7 @@ class Result:
             whole,
             found,
             manifest,
-            why=explain(whole, found, level=level),
+            why=explain(whole, found, level=level, likelihood=fitted),
             comparison=compared,
             calibration=pd.concat(levels, ignore_index=True),
             agreement=agreed,

@@ -7,10 +7,9 @@ rule in words.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,22 +17,25 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
+from simstudy.remedies import CLEAR, fails_more, listed, remedy, same
+
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Row = dict[Hashable, Any]
 
 _RESULTS = ("measure", "value", "mcse", "lower", "upper", "n")
 _OWN = (
-    "verdict", "sentence", "cover", "cover_mcse", "relerror", "relerror_mcse", "fail", "n", "more",
+    "verdict", "sentence", "cover", "cover_mcse", "cover_lower", "cover_upper", "cover_all",
+    "relerror", "relerror_mcse", "fail", "n", "asked", "more",
 )  # fmt: skip
 _MEASURES = (
     "n", "fail", "bias", "empse", "relerror", "cover", "becover", "cover_all", "miss_left",
     "miss_right", "corr", "ciwidth", "seratio_p05", "seratio_median", "seratio_p95",
 )  # fmt: skip
 _MOST = 1_000_000  # further replicates; a case that needs more lies on an edge
-_CLEAR = 1.96  # MCSEs by which an explained number must differ from zero to be called a cause
-_SAME = 0.02  # ratios to the exact standard error this close to 1 leave nothing numerical to blame
-_NAMES, _SENTENCES = 8, 6  # what one reads on a first screen
+_SENTENCES = 6  # what one reads on a first screen
+CONDEMNED = 0.5
+"""Share of the cases at fault from which a method without any trust is called one without."""
 
 
 class Verdict(StrEnum):
@@ -140,17 +142,6 @@ _PLAIN = {
     Verdict.one_sided: "misses on one side",
     Verdict.erratic: "erratic standard errors",
 }
-_ADVICE = {
-    Verdict.no_answer: "look at the failures by kind first",
-    Verdict.unstable: "a penalized likelihood or profile intervals may answer where this cannot",
-    Verdict.too_small: "a small-sample correction or a bootstrap-t interval may",
-    Verdict.too_large: "the exact Hessian, if untried, or a profile interval may",
-    Verdict.biased: "a bias correction (jackknife, penalized likelihood) may",
-    Verdict.undercovers: "an interval on the log scale, a profile or a bootstrap-t interval may",
-    Verdict.overcovers: "a profile or a bootstrap-t interval may",
-    Verdict.one_sided: "an interval on the log scale, a profile or a bootstrap-t interval may",
-    Verdict.erratic: "the exact Hessian, if untried, may",
-}
 _CAUSES = (
     ("failures", "fail", "fail_mcse"),
     ("bias", "bias", "bias_mcse"),
@@ -182,9 +173,11 @@ def verdicts(
     -------
     DataFrame
         One row per case and method, in the order of `performance`: its labels, method, `verdict` (a
-        `Verdict`), `sentence`, cover, cover_mcse, relerror, relerror_mcse (percent), fail, n
-        (replicates with an answer), and `more`: about how many further replicates an undecided
-        verdict needs, else 0.
+        `Verdict`), `sentence`, cover, its Monte Carlo error and 95 % interval (cover_mcse,
+        cover_lower, cover_upper), cover_all (a replicate without an answer counted as a miss),
+        relerror, relerror_mcse (percent), fail, n (replicates with an answer), asked (replicates
+        asked for), and `more`: about how many further replicates an undecided verdict needs, else
+        0.
 
     Raises
     ------
@@ -226,7 +219,7 @@ def verdicts(
         sentences.append(sentence)
     verdict = np.array([str(word) for word in words], dtype=object)
     numbers["more"] = np.where(verdict == Verdict.undecided, more, 0)
-    numbers["n"] = numbers["n"].astype(int)
+    numbers = numbers.astype({"n": int, "asked": int})
     spoken = labels.assign(verdict=verdict, sentence=sentences)
     return pd.concat([spoken, numbers[list(_OWN[2:])]], axis=1)
 
@@ -237,6 +230,7 @@ def explain(
     *,
     level: float = 0.95,
     exact: str = "observed",
+    likelihood: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """Say why a verdict is not "trust", and which method cures it in the same case.
 
@@ -248,6 +242,9 @@ def explain(
         What `verdicts` made of it, or rows of that.
     level, exact
         As for `verdicts`.
+    likelihood : collection of str, optional
+        The estimators that simstudy fits itself: its methods may cure theirs. None for a table that
+        was made elsewhere.
 
     Returns
     -------
@@ -279,6 +276,7 @@ def explain(
     rows = numbers.to_dict("records")
     for row, said in zip(rows, spoken.to_dict("records"), strict=True):
         row |= {name: said[name] for name in ("method", "verdict", "sentence", "more")}
+        row["estimator"] = said.get("estimator")
     found = []
     for i, row in enumerate(rows):
         if row["verdict"] not in {*_PLAIN, Verdict.undecided}:
@@ -289,7 +287,10 @@ def explain(
             sentence = _because(cause, row, judge, level)
             if sentence:
                 found.append((i, cause, row[value], row[mcse], sentence))
-        found.append((i, "remedy", np.nan, np.nan, _remedy(row, others)))
+        made = "foreign" if likelihood is None else "own"
+        if likelihood is not None and row.get("estimator") in likelihood:
+            made = "likelihood"
+        found.append((i, "remedy", np.nan, np.nan, remedy(row, others, judge, made)))
     why = pd.DataFrame(found, columns=["at", "cause", "value", "mcse", "sentence"])
     named = spoken.loc[why.pop("at").astype(int), [*keys, "verdict"]].reset_index(drop=True)
     return pd.concat([named, why], axis=1)
@@ -319,31 +320,38 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
     >>> for sentence in headline(frame):
     ...     print(sentence)
     Trust in every case (2 scenarios): profile.
-    wald: trust for n = 50, not for n = 20; the main fault: misses on one side.
+    wald: trust in 1 of 2 cases (for n = 50, not for n = 20), a fault in 1 (misses on one side).
     """
     labels = [name for name in verdict_frame.columns if name not in _OWN and name != "method"]
+    tallies = {
+        str(method): _tally(rows)
+        for method, rows in verdict_frame.groupby("method", sort=False, observed=True)
+    }
     fates: dict[str, dict[str, list[str]]] = {}
     for method, rows in verdict_frame.groupby("method", sort=False, observed=True):
-        kind, fate = _fate(rows, labels)
+        kind, fate = _fate(rows, tallies[str(method)], labels)
         fates.setdefault(kind, {}).setdefault(fate, []).append(str(method))
     said = []
     if "always" in fates:
-        names = _listed(fates["always"][""])
+        names = listed(fates["always"][""])
         said.append(f"Trust in every case ({_size(verdict_frame, labels)}): {names}.")
     else:
         said.append(f"No method has earned trust in every case ({_size(verdict_frame, labels)}).")
+        said += _best(tallies)
     said += [
-        f"{_listed(names)}: no fault found; {fate}."
-        for fate, names in fates.get("open", {}).items()
+        f"{listed(names)}: no fault found; {fate}." for fate, names in fates.get("open", {}).items()
     ]
-    partly = [f"{_listed(names)}: {fate}." for fate, names in fates.get("partly", {}).items()]
+    partly = [f"{listed(names)}: {fate}." for fate, names in fates.get("partly", {}).items()]
     said += partly[:_SENTENCES]
     if partly[_SENTENCES:]:
         rest = [name for names in list(fates["partly"].values())[_SENTENCES:] for name in names]
-        said.append(f"Trust in some cases only, see the table: {_listed(rest)}.")
+        said.append(f"Trust or faults in some cases only, see the table: {listed(rest)}.")
     if "never" in fates:
-        never = (f"{_listed(names)} ({fate})" for fate, names in fates["never"].items())
-        said.append(f"Trust in no case: {'; '.join(never)}.")
+        never = (f"{listed(names)} ({fate})" for fate, names in fates["never"].items())
+        said.append(
+            f"Trust in no case, and at fault in at least {CONDEMNED:.0%} of them: "
+            f"{'; '.join(never)}."
+        )
     waiting = verdict_frame.loc[verdict_frame["more"] > 0, "more"]
     if len(waiting):
         said.append(
@@ -353,43 +361,101 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
     return said
 
 
-def _fate(rows: pd.DataFrame, labels: list[str]) -> tuple[str, str]:
+class _Tally(NamedTuple):
+    """How often a method is trusted, at fault and undecided."""
+
+    trusted: int
+    faulty: int
+    open: int
+
+    @property
+    def cases(self) -> int:
+        """All of them."""
+        return sum(self)
+
+
+def _tally(rows: pd.DataFrame) -> _Tally:
+    """Count the cases of one method."""
+    words = rows["verdict"].astype(str)
+    trusted, opened = int((words == Verdict.trust).sum()), int((words == Verdict.undecided).sum())
+    return _Tally(trusted, len(words) - trusted - opened, opened)
+
+
+def _best(tallies: dict[str, _Tally]) -> list[str]:
+    """Name the methods with most trust, or where there is none with the fewest faults."""
+    rank = {name: (t.trusted / t.cases, -t.faulty / t.cases) for name, t in tallies.items()}
+    best = [name for name in rank if rank[name] == max(rank.values())]
+    if len(best) == len(rank):
+        return []
+    of = tallies[best[0]]
+    less = f", undecided in {of.open}" if of.open else ""
+    return [f"Best of those tried: {listed(best)}, with trust in {of.trusted} and a fault in "
+            f"{of.faulty} of {of.cases} cases{less}."]  # fmt: skip
+
+
+def _fate(rows: pd.DataFrame, tally: _Tally, labels: list[str]) -> tuple[str, str]:
     """Sum up one method: always, open, partly or never trusted, and the words for it."""
+    trusted, faulty, opened = tally
+    if trusted == tally.cases:
+        return "always", ""
+    every = f"all {tally.cases} cases" if tally.cases > 1 else "its one case"
+    if not faulty:
+        decided = f"{trusted} of {tally.cases} cases trusted, the others"
+        return "open", f"{decided if trusted else every} undecided"
+    reason = _main_fault(rows)
+    also = f", {opened} undecided" if opened else ""
+    if trusted:
+        where = _where(rows, labels)
+        where = f" ({where})" if where else ""
+        return "partly", (
+            f"trust in {trusted} of {tally.cases} cases{where}, a fault in {faulty} ({reason})"
+            f"{also}"
+        )
+    if faulty < CONDEMNED * tally.cases:
+        return "partly", (
+            f"a fault in {faulty} of {tally.cases} cases ({reason}), the other {opened} undecided"
+        )
+    return "never", reason if not opened else f"{reason}; at fault in {faulty}{also}"
+
+
+def _main_fault(rows: pd.DataFrame) -> str:
+    """Say the commonest fault; of missing answers how many came, where they are the fewest."""
+    words = rows["verdict"].astype(str)
+    faults = words[~words.isin([Verdict.trust, Verdict.undecided])]
+    word = Verdict(faults.value_counts().index[0])
+    said = _PLAIN[word]
+    if word in (Verdict.unstable, Verdict.no_answer) and "asked" in rows:
+        own = rows[words == word]
+        least = own.iloc[int(np.argmin((own["n"] / own["asked"]).to_numpy(dtype=float)))]
+        said += f": {least['n']:,} of {least['asked']:,} answered"
+        said += " in the worst" if len(own) > 1 else ""
+    return said if len(set(faults)) == 1 else f"mainly {said}"
+
+
+def _where(rows: pd.DataFrame, labels: list[str]) -> str:
+    """Name the factor whose values best tell trusted from other cases, if any tells most."""
     words = rows["verdict"].astype(str)
     trusted, opened = words == Verdict.trust, words == Verdict.undecided
-    faulty = ~trusted & ~opened
-    if trusted.all():
-        return "always", ""
-    if not faulty.any():
-        every = f"all {len(rows)} cases" if len(rows) > 1 else "its one case"
-        decided = f"{trusted.sum()} of {len(rows)} cases trusted, the others"
-        return "open", f"{decided if trusted.any() else every} undecided"
-    reason = _PLAIN[Verdict(words[faulty].value_counts().index[0])]
-    if not trusted.any():
-        also = f"; {opened.sum()} of {len(rows)} cases undecided" if opened.any() else ""
-        return "never", f"mainly {reason}{also}"
-    where = _where(rows[~opened], trusted[~opened], labels)
-    where = where or f"in {trusted.sum()} of {len(rows)} cases"
-    return "partly", f"trust {where}; the main fault: {reason}"
-
-
-def _where(rows: pd.DataFrame, trusted: pd.Series[bool], labels: list[str]) -> str:
-    """Name the factor whose values best tell trusted from faulty cases, if any tells most."""
     factors = [name for name in labels if name != "scenario"]
     best, most = "", len(rows) / 2
     for factor in factors if set(factors) - {"estimator", "parameter"} else labels:
-        share = trusted.groupby(rows[factor], observed=True).mean()
-        if len(share) < 2 or share.between(0, 1, inclusive="neither").all():
+        share = {
+            kind: at.groupby(rows[factor], observed=True).mean()
+            for kind, at in (("trust", trusted), ("open", opened), ("fault", ~trusted & ~opened))
+        }
+        good, bad = share["trust"] == 1, share["fault"] == 1
+        if len(good) < 2 or not (good | bad).any():
             continue
-        told = int(rows[factor].isin(share.index[share.isin([0, 1])]).sum())
+        told = int(rows[factor].isin(good.index[good | bad]).sum())
         if told > most:
+            unknown = share["open"] == 1
             kinds = (
-                ("for", share == 1), ("in part for", share.between(0, 1, inclusive="neither")),
-                ("not for", share == 0),
+                ("for", good), ("in part for", ~good & ~bad & ~unknown),
+                ("undecided for", unknown), ("not for", bad),
             )  # fmt: skip
             name = factor.removeprefix("factor_")
             parts = [
-                f"{word} {name} = {_values(share.index[at], share.index)}"
+                f"{word} {name} = {_values(good.index[at], good.index)}"
                 for word, at in kinds
                 if at.any()
             ]
@@ -402,7 +468,7 @@ def _values(some: pd.Index[Any], every: pd.Index[Any]) -> str:
     at = every.get_indexer(some)
     if len(at) > 3 and (np.diff(at) == 1).all():
         return f"{some[0]} to {some[-1]}"
-    return _listed(str(value) for value in some)
+    return listed(str(value) for value in some)
 
 
 def _size(frame: pd.DataFrame, labels: list[str]) -> str:
@@ -453,6 +519,9 @@ def _spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     numbers["misses_mcse"] = np.sqrt((left + right - (left - right) ** 2) / numbers["miss_left_n"])
     known = numbers[["relerror_n", "cover_n"]].max(axis=1).fillna(0)
     numbers["n"] = numbers["n"].fillna(known)
+    cover, covered = (numbers[name].to_numpy(dtype=float) for name in ("cover", "cover_n"))
+    for name, end in zip(("lower", "upper"), _wilson(cover, covered, CLEAR), strict=True):
+        numbers[f"cover_{name}"] = numbers[f"cover_{name}"].fillna(pd.Series(end))
     numbers["asked"] = numbers["fail_n"].fillna(numbers["n_n"]).fillna(numbers["n"])
     own = {name: f"factor_{name}" for name in cases if name in _OWN}
     return labels.rename(columns=own), numbers
@@ -463,8 +532,12 @@ def _columns(performance: pd.DataFrame, at: npt.NDArray[np.int64], size: int) ->
     measure = pd.Index(_MEASURES).get_indexer(pd.Index(performance["measure"].astype(str)))
     mine = measure >= 0
     columns: dict[str, Floats] = {}
-    for name, suffix in (("value", ""), ("mcse", "_mcse"), ("n", "_n")):
+    suffixes = {"value": "", "mcse": "_mcse", "n": "_n", "lower": "_lower", "upper": "_upper"}
+    for name, suffix in suffixes.items():
         cells = np.full((size, len(_MEASURES)), np.nan)
+        if name not in performance:
+            columns |= {f"{of}{suffix}": cells[:, k] for k, of in enumerate(_MEASURES)}
+            continue
         cells[at[mine], measure[mine]] = performance[name].to_numpy(dtype=float)[mine]
         columns |= {f"{of}{suffix}": cells[:, k] for k, of in enumerate(_MEASURES)}
     return pd.DataFrame(columns)
@@ -678,14 +751,14 @@ def _because(cause: str, row: Row, judge: Row | None, level: float) -> str:
             )
         case "shape" if not np.isnan(row["misses"]):
             tail = "Shape: the truth is missed below and above the interval"
-            heavy = abs(row["misses"]) > _CLEAR * row["misses_mcse"]
+            heavy = abs(row["misses"]) > CLEAR * row["misses_mcse"]
             found = "unequally: the pivot is skew" if heavy else "alike within Monte Carlo error"
             apart = f"{_decimal(abs(row['misses']))} apart, MCSE {_decimal(row['misses_mcse'])}"
             return f"{tail} {found} ({_sides(row)}; {apart})."
         case "dependence" if not np.isnan(row["corr"]):
             found = f"Dependence: estimate and standard error correlate by {row['corr']:.2f}"
             found += f" (MCSE {row['corr_mcse']:.2g})"
-            if not abs(row["corr"]) > _CLEAR * row["corr_mcse"]:
+            if not abs(row["corr"]) > CLEAR * row["corr_mcse"]:
                 return f"{found}: none beyond Monte Carlo error."
             short = "low" if row["corr"] > 0 else "high"
             return f"{found}: intervals are shortest where the estimate is {short}."
@@ -702,8 +775,7 @@ def _failures(row: Row, judge: Row | None) -> str:
     )
     if judge is None or judge is row:
         return f"{said}."
-    spread = np.hypot(row["fail_mcse"], judge["fail_mcse"])
-    if row["fail"] - judge["fail"] > _CLEAR * spread:
+    if fails_more(row, judge):
         return (
             f"{said}, with {judge['method']} {100 * judge['fail']:.1f} %: the method fails where "
             "the fit is good."
@@ -713,7 +785,7 @@ def _failures(row: Row, judge: Row | None) -> str:
 
 def _bias(row: Row, level: float) -> str:
     """Say how large the bias is and how much coverage it costs."""
-    if not abs(row["bias"]) > _CLEAR * row["bias_mcse"]:
+    if not abs(row["bias"]) > CLEAR * row["bias_mcse"]:
         return (
             f"Bias: none beyond Monte Carlo error ({row['bias']:.2g}, MCSE {row['bias_mcse']:.2g})."
         )
@@ -739,29 +811,8 @@ def _numerical(row: Row, judge: Row | None) -> str:
     )
     if judge is None or np.isnan(judge["relerror"]):
         return f"{said}."
-    same = max(abs(row[f"seratio_{at}"] - 1) for at in ("p05", "median", "p95")) < _SAME
-    blame = "the error is statistical" if same else "the difference is the method's own"
+    blame = "the error is statistical" if same(row) else "the difference is the method's own"
     return f"{said}; that one is itself {_scale(judge)}: {blame}."
-
-
-def _remedy(row: Row, others: list[Row]) -> str:
-    """Name the trusted methods of the same case, the closest relative first."""
-    if row["verdict"] == Verdict.undecided and row["more"] > 0:
-        return f"Run about {int(row['more']):,} more replicates."
-    mine = str(row["method"])
-    trusted = [other for other in others if other["verdict"] == Verdict.trust]
-    trusted.sort(key=lambda other: -_kinship(mine, str(other["method"])))
-    if trusted:
-        best, more = trusted[0], [str(other["method"]) for other in trusted[1:]]
-        also = f"; so do{'es' * (len(more) == 1)} {_listed(more)}" if more else ""
-        return f"In this case {best['method']} holds ({best['sentence']}){also}."
-    return f"No method tried in this case holds; {_ADVICE.get(row['verdict'], 'try another one')}."
-
-
-def _kinship(one: str, other: str) -> int:
-    """Count the leading words that two names of methods share."""
-    pairs = zip(one.split("-"), other.split("-"), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _scale(row: Row) -> str:
@@ -785,8 +836,8 @@ def _coverage(row: Row) -> str:
     p, mcse = row["cover"], row["cover_mcse"]
     if 0 < p < 1:
         return f"{_decimal(p)} (MCSE {_decimal(mcse)})"
-    lower, upper = _wilson(np.array(p), np.array(row["cover_n"]), _CLEAR)
-    return f"{_decimal(p)} (Monte Carlo interval {_decimal(lower)} to {_decimal(upper)})"
+    ends = f"{_decimal(row['cover_lower'])} to {_decimal(row['cover_upper'])}"
+    return f"{_decimal(p)} (Monte Carlo interval {ends})"
 
 
 def _sides(row: Row) -> str:
@@ -802,11 +853,3 @@ def _ratio(value: float) -> str:
 def _decimal(share: Any) -> str:
     """Write a share with three digits, as .950; four when it is small."""
     return f"{float(share):.{4 if 0 < share < 0.001 else 3}f}".removeprefix("0")
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Join names; many are counted."""
-    listed = list(names)
-    if len(listed) > _NAMES + 1:
-        listed = [*listed[:_NAMES], f"{len(listed) - _NAMES} more"]
-    return ", ".join(listed)

@@ -38,6 +38,26 @@ def whole(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def printable(text: str) -> str:
+    r"""Write what a terminal or a browser would obey instead of showing it: an escape as \x1b.
+
+    The one place that cleans words which are not ours before anybody sees them; spaces of any kind
+    and line ends become a space.
+
+    Examples
+    --------
+    >>> from simstudy.written import printable
+    >>> printable("red \x1b[31m\nnext")
+    'red \\x1b[31m next'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
 def save_csv(frame: pd.DataFrame, path: Path, **options: Any) -> None:
     """Write a table whose words are not all ours; options as of `DataFrame.to_csv`."""
     with whole(path) as draft:

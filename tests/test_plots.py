@@ -23,7 +23,7 @@ METHODS = (
 UGLY = (
     "<script>alert(1)</script> & $\\bad$",
     "$1 and $2",
-    "|pipe| `tick` *star* _line_",
+    "|pipe| `tick` *star* _line_ \x1b[31mred\x07 \u202eturned\x00",
     "\u63a8\u5b9a\u91cf \u03b8\u0302 \u043e\u0446\u0435\u043d\u043a\u0430",
     "x" * 300,
     "x" * 140 + "y" + "x" * 159,

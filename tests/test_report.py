@@ -189,7 +189,7 @@ def test_first_screen_is_the_answer(written, table):
     for sentence in headline(found):
         assert sentence in " ".join(Page(first).said)
         assert report._markdown(sentence) in md
-    cells = re.findall(r"<small>([a-z ]+)</small></td>", first)
+    cells = re.findall(r'<small class="name">([a-z ]+)</small></td>', first)
     assert sorted(cells) == sorted(word.replace("-", " ") for word in found["verdict"])
     for word in found["verdict"].unique():
         assert report.WORDS[word].sign in first
@@ -204,11 +204,55 @@ def test_pairs_and_other_levels_stand_in_both_reports(written, table):
     for frame in (compare(table, "observed"), calibration(table)):
         for row in frame[np.isfinite(frame["value"])].to_dict("records"):
             value, mcse = report._rounded(row["value"], row["mcse"])
-            assert (row["method"], f"{value} ({mcse})" if mcse else value) in cells
-            assert f"<td>{value}{f'<small>({mcse})</small>' if mcse else ''}</td>" in html
+            shown = f"({mcse})" if mcse != "0" else report._number(row)["interval"]
+            due = {f"{value} {shown}".strip(), f"{value} {shown}, n {row['n']}"}
+            assert {(row["method"], text) for text in due} & cells
+            assert f"<td>{value}{f'<small>{shown}</small>' if shown else ''}<" in html
+    # the number of pairs stands where it is not that of the others
+    assert re.search(r"\| -?\d\.\d+ \(\d\.\d+\), n \d+ \|", md)
     for heading in ("Against observed, on the same replicates", "Coverage at other levels"):
         assert f"## {heading}" in md
         assert f">{heading}</h2>" in html
+
+
+def test_an_error_of_zero_is_not_shown_as_certainty(tmp_path):
+    """Every interval contains the truth, in 40 of 40 replicates: no "1 (0)", and no bare 1.000."""
+    table = make_table(40, METHODS[:2], (50,), (0.5,))
+    wide = {"lower": table["truth"] - 9, "upper": table["truth"] + 9, "se": 5.0}
+    html, md = write(tmp_path, table.assign(**wide, estimate=table["truth"] + 0.1))
+    for text in (re.sub(r"<small>", " ", html), md):
+        assert not re.search(r"\d \(0\)", text)
+        assert "1 [0.912, 1.000]" in text
+        assert "1.000 [.912, 1.000]" in text
+    assert "1.000 [.912,1]" in report.terminal_table(verdicts(summarize(table.assign(**wide))))
+
+
+def test_the_few_that_answered_are_said_instead_of_their_coverage(tmp_path):
+    """Six survivors of 250 say nothing by their coverage."""
+    table = make_table(250, METHODS[:2], (50,), (0.5,))
+    lost = table["replicate"] >= 6
+    numbers = {name: table[name].mask(lost) for name in ("estimate", "se", "lower", "upper")}
+    table = table.assign(**numbers, status=np.where(lost, "fit_error", "ok"))
+    found = verdicts(summarize(table))
+    assert set(found["verdict"]) == {"unstable"}
+    html, md = write(tmp_path, table)
+    assert html.count('</span>6<small>of 250</small><small class="name">unstable') == len(found)
+    assert md.count("6 of 250 |") == len(found)
+    assert "6 of 250 answered" in md.partition("###")[0]
+    assert report.terminal_table(found).count("fails 6/250") == len(found)
+
+
+def test_the_zip_plot_says_that_it_shows_some_parameters_only(tmp_path):
+    parameters = [f"p{k}" for k in range(6)]
+    table = make_table(30, METHODS[:2], (20,), (0.5,), ("ml",))
+    first = str(table["parameter"].iloc[0])
+    own = table[table["parameter"] == first]
+    table = pd.concat([own.assign(parameter=name) for name in parameters], ignore_index=True)
+    write(tmp_path, table)
+    drawn = (tmp_path / "figures" / "zip_plot.svg").read_text()
+    assert "4 of 6 parameters: those with the most faults" in drawn
+    write(tmp_path, table[table["parameter"].isin(parameters[:4])])
+    assert "parameters: those" not in (tmp_path / "figures" / "zip_plot.svg").read_text()
 
 
 def test_the_cost_figure_is_of_the_scenario_with_the_most_faults():
@@ -397,16 +441,23 @@ def test_names_from_outside_are_escaped(tmp_path):
     manifest = make_manifest(
         table,
         name=UGLY[0],
-        aims="<style>*{display:none}</style> {{ 7 * 7 }} `x` |",
+        aims="<style>*{display:none}</style> {{ 7 * 7 }} `x` | \x1b]0;title\x07 \u202e",
         fewer={"<i>": 3},
         estimators=[{"name": "<u>", "model": "&amp;", "methods": UGLY}],
     )
     for scenario in manifest["study"]["scenarios"]:
         scenario |= {"mechanism": "<s>", "factors": {"<a>": "<q>"}, "truth": {"<p>": 1.0}}
-    manifest["command"] = "simstudy run '</pre><script>x</script>\n# heading'"
+    manifest["command"] = "simstudy run '</pre><script>x</script>\n# heading\x1b[2J'"
     manifest |= {"engine": "<em>", "engine_why": "<h1>", "versions": {"<x>": "<y>"}}
     audit = make_audit(table).assign(message="</td><script>alert(2)</script>")
-    html, md = write(tmp_path, table, manifest=manifest, notes=["<script>3</script>"], audit=audit)
+    notes = ["<script>3</script>\x1b[31m"]
+    html, md = write(tmp_path, table, manifest=manifest, notes=notes, audit=audit)
+    drawn = [path.read_text(encoding="utf-8") for path in (tmp_path / "figures").iterdir()]
+    said = report.terminal_table(verdicts(summarize(table, exact=UGLY[0])))
+    for text in (html, md, said, *drawn):
+        # no byte that a terminal obeys, no letter that turns the direction of a text
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+    assert r"\x1b[31m" in html
     page = Page(html)
     assert (page.wrong, page.open) == ([], [])
     tags = {tag for tag, _ in page.elements}
@@ -470,11 +521,9 @@ def test_terminal_table_fits_100_columns(methods, sizes, shapes):
     frame = verdicts(summarize(make_table(20, methods, sizes, shapes), exact=methods[0]))
     text = report.terminal_table(frame)
     assert max(map(len, text.splitlines())) <= 100
-    rows = [
-        line for line in text.partition("\n?")[0].splitlines() if re.search(r" [.1]\.?\d", line)
-    ]
-    cells = sum(len(re.findall(r"(?:\.\d{2,3}|1\.0+)\b(?!\S)", line)) for line in rows)
-    assert cells >= len(frame)
+    rows = text.partition("\n?")[0].splitlines()
+    share = r"(?:\.\d{3}|1\.000) \[(?:\.\d{3}|1),(?:\.\d{3}|1)\]|\d+/20"
+    assert sum(len(re.findall(rf" ({share})(?!\S)", line)) for line in rows) == len(frame)
     assert len({line[:31] for line in rows if line.startswith("observed-c")}) >= min(
         2, len(methods)
     )
@@ -487,10 +536,18 @@ def test_terminal_table_says_each_verdict(table):
     lines = report.terminal_table(frame).splitlines()
     own = frame[frame["parameter"] == "shape"]
     assert set(own["method"]) == set(METHODS)
+    end = next(k for k, line in enumerate(lines) if line.startswith("rate "))
     for method, rows in own.groupby("method", observed=True):
-        line = next(line for line in lines if line.startswith(f"{method} "))
-        words = [report.WORDS[word].short for word in rows["verdict"]]
-        assert re.findall(r"(\S+) (?:\.\d+|1\.0+)", line[len(method) :]) == words
+        line = " ".join(
+            line[len(method) :] for line in lines[:end] if line.startswith(f"{method} ")
+        )
+        due = [
+            (report.WORDS[row.verdict].short, f"{row.n}/{row.asked}")
+            if row.verdict in report.FEW
+            else (report.WORDS[row.verdict].short, f"{row.cover:.3f}".removeprefix("0"))
+            for row in rows.itertuples()
+        ]
+        assert re.findall(r"(\S+) ((?:\.|1\.)\d+|\d+/\d+)", line) == due
 
 
 def test_import_is_quick():

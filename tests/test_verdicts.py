@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import ndtri
 from scipy.stats import binom, gamma
+from statsmodels.stats.proportion import proportion_confint
 
+from simstudy import remedies
+from simstudy.methods import METHODS
 from simstudy.summary import summarize
 from simstudy.verdicts import Rule, Verdict, explain, headline, verdicts
 
@@ -546,13 +550,16 @@ def test_causes_come_in_the_order_in_which_to_look():
 
 def test_what_is_within_monte_carlo_error_is_no_cause():
     """Numbers less than 1.96 MCSE from zero are called so."""
-    frame = frame_of(good(relerror=(-20.0, 1.0), bias=(0.05, 0.03)))
-    said = explain(frame, verdicts(frame)).set_index("cause").sentence
+    frame = frame_of(good(relerror=(-20.0, 1.0), bias=(0.05, 0.03)), estimator="ml")
+    said = explain(frame, verdicts(frame), likelihood={"ml"}).set_index("cause").sentence
     assert "none beyond Monte Carlo error" in said["bias"]
     assert "alike within Monte Carlo error" in said["shape"]
     assert "none beyond Monte Carlo error" in said["dependence"]
     assert "this is the exact method" in said["numerical"]
-    assert said["remedy"].startswith("No method tried in this case holds; a small-sample")
+    assert said["remedy"] == (
+        "No method tried in this case holds. The sample is too small for large-sample theory, or "
+        "the model is not that of the data; bootstrap or sandwich looks at the spread itself."
+    )
 
 
 def test_the_remedy_is_the_closest_relative_that_holds_in_the_same_case():
@@ -566,11 +573,14 @@ def test_the_remedy_is_the_closest_relative_that_holds_in_the_same_case():
         frame_of(good(cover=0.935), method="opg", scenario="c"),
     ])  # fmt: skip
     found = verdicts(frame)
-    said = explain(frame, found)
+    said = explain(frame.assign(estimator="ml"), found.assign(estimator="ml"), likelihood={"ml"})
     remedies = said[said.cause == "remedy"].set_index("scenario").sentence
     assert remedies["a"].startswith("In this case opg-log-wald holds")
     assert remedies["a"].endswith("; so does profile.")
-    assert remedies["b"].startswith("No method tried in this case holds; an interval on the log")
+    assert remedies["b"].startswith(
+        "No method tried in this case holds. The estimates are skew; opg-log-wald or "
+        "bootstrap-log-wald has its interval on the working scale"
+    )
     assert remedies["c"] == f"Run about {found.more.iloc[-1]} more replicates."
 
 
@@ -597,6 +607,91 @@ def test_an_error_shared_with_the_exact_method_is_statistical():
     said = why[("observed-central", "numerical")]
     assert said.endswith("that one is itself too small by 20.0 % (MCSE 1.0): "
                          "the error is statistical.")  # fmt: skip
+
+
+def test_what_is_advised_exists():
+    """Whatever the cause, the kind of method and of table: methods of ours, or said to be none."""
+    ours = re.compile(r"\b(?:observed|opg|sandwich|bootstrap|bfgs|lbfgsb)\b(?:-[a-z0-9]+)*")
+    others = re.compile(r"penalized|profile|jackknife|bootstrap-t|cluster|correction|blocks")
+    named = set()
+    for table, why in itertools.product(["likelihood", "own", "foreign"], remedies.ADVICE):
+        for method in [*METHODS, "mine"]:
+            if why == "arithmetic" and not {remedies.kind(method), "any"} & {*remedies.ADVICE[why]}:
+                continue  # only what is computed without exact derivatives has such an error
+            for tried in ({method}, {method, *METHODS}):
+                sentence = remedies._advice(why, method, tried, table)
+                assert "{" not in sentence
+                advised = set(ours.findall(sentence))
+                assert advised <= set(METHODS) - tried, sentence
+                if others.search(sentence):
+                    assert "outside simstudy" in sentence
+                if table != "likelihood":
+                    assert not advised, sentence
+                    assert "likelihood" not in sentence
+                named |= advised
+    assert {"observed", "observed-central", "bootstrap", "opg-log-wald"} <= named
+
+
+def test_every_method_has_its_kind():
+    """By the name, and yet what its sources say; what carries no name of ours is one's own."""
+    for name, method in METHODS.items():
+        sources = {type(source).__name__ for source in method.sources}
+        due = {
+            "exact": {"ExactHessian"}, "difference": {"RiseHessian", "ScoreHessian"},
+            "step": {"FixedStepHessian", "StatsmodelsHessian"}, "optimizer": {"PlainRun"},
+            "scores": {"ExactScores", "CentralScores"}, "resampling": {"Refits"},
+            "sandwich": {"ExactHessian", "RiseHessian", "ExactScores", "CentralScores"},
+        }[remedies.kind(name)]  # fmt: skip
+        assert sources <= due, name
+        assert (len(sources) == 2) == (remedies.kind(name) == "sandwich")
+    assert remedies.kind("mine-log-wald") == "own"
+
+
+@pytest.mark.parametrize(
+    ("method", "changed", "said"),
+    [
+        # a fixed step in rounding noise needs another step, and no other likelihood
+        ("observed-central-1e-5", {"fail": 0.3}, "a fixed step is too short for one parameter"),
+        # a difference error needs exact derivatives, and no small-sample correction
+        ("observed-central", {"relerror": (-30.0, 1.0), "seratio_median": (0.7, 0.01)},
+         "better derivatives are among the methods tried"),
+        ("bfgs-inverse", {"relerror": (-30.0, 1.0), "seratio_median": (0.7, 0.01)},
+         "a by-product of its path; observed-central takes the curvature"),
+        ("sandwich", {"relerror": (-37.0, 1.0), "seratio_median": (0.7, 0.01)},
+         "observations depend on each other: a covariance by clusters is outside simstudy"),
+    ],
+)  # fmt: skip
+def test_a_remedy_fits_its_cause(method, changed, said):
+    """The exact method is at fault too, by skewness, so that no method holds."""
+    sided = good(miss_left=0.0, miss_right=0.05)
+    frame = pd.concat([
+        frame_of(sided, estimator="ml"), frame_of(good(**changed), method=method, estimator="ml"),
+    ])  # fmt: skip
+    why = explain(frame, verdicts(frame), likelihood={"ml"})
+    cured = why[(why.method == method) & (why.cause == "remedy")].sentence.item()
+    assert said.lower() in cured.lower()
+    assert "penalized" not in cured
+    assert "small-sample" not in cured
+    elsewhere = explain(frame, verdicts(frame))
+    cured = elsewhere[(elsewhere.method == method) & (elsewhere.cause == "remedy")].sentence.item()
+    assert "where the table was made" in cured
+    assert not {"likelihood", "derivatives", "observed-central"} & set(re.findall(r"[\w-]+", cured))
+
+
+def test_undecided_candidates_are_named():
+    """What may still hold is worth more than what has to be written first."""
+    frame = pd.concat([
+        frame_of(good(miss_left=0.0, miss_right=0.05)),
+        frame_of(good(cover=0.935), method="observed-log-wald"),
+    ])  # fmt: skip
+    found = verdicts(frame)
+    why = explain(frame, found)
+    cured = why[(why.method == "observed") & (why.cause == "remedy")].sentence.item()
+    more = found.more.iloc[1]
+    assert cured.startswith(
+        "No method tried in this case holds so far; undecided: observed-log-wald (about "
+        f"{more:,} more replicates)."
+    )
 
 
 # --- a whole study ------------------------------------------------------------------------------
@@ -628,10 +723,16 @@ def test_the_first_screen_stays_readable():
     assert len(said) <= 12
     assert max(map(len, said)) < 300
     assert said[0] == ("Trust in every case (60 combinations of scenario and parameter): observed.")
-    assert "trust for n = 50, 100, not for n = 20; the main fault: misses on one side" in said[2]
+    assert (
+        "trust in 40 of 60 cases (for n = 50, 100, not for n = 20), a fault in 20 (misses on one "
+        "side)."
+    ) in said[2]
     text = " ".join(said)
     assert "bootstrap: no fault found; all 60 cases undecided." in text
-    assert "Trust in no case: lbfgsb (mainly standard errors too large)." in text
+    assert (
+        "Trust in no case, and at fault in at least 50% of them: lbfgsb (standard errors too "
+        "large)."
+    ) in text
     assert "about 1,400 more would decide half of these" in said[-1]
 
 
@@ -645,8 +746,8 @@ def test_headline_names_the_factor_that_tells():
     said = headline(frame.assign(more=0))
     assert said == [
         "No method has earned trust in every case (12 scenarios).",
-        "wald: trust for n_obs = 200, in part for n_obs = 50, not for n_obs = 20; the main fault: "
-        "standard errors too small.",
+        "wald: trust in 6 of 12 cases (for n_obs = 200, in part for n_obs = 50, not for n_obs = "
+        "20), a fault in 6 (standard errors too small).",
     ]
 
 
@@ -655,8 +756,76 @@ def test_headline_of_cases_without_factors_names_scenarios():
     frame = pd.DataFrame(
         {"scenario": ["a", "b"], "method": "m", "verdict": ["trust", "biased"], "more": 0}
     )
-    assert headline(frame)[1].startswith("m: trust for scenario = a, not for scenario = b;")
+    assert "(for scenario = a, not for scenario = b)" in headline(frame)[1]
     assert headline(verdicts(frame_of(good())))[0] == "Trust in every case (1 case): observed."
+
+
+def cases(method, **words):
+    """Make the verdicts of a method: so many cases of each word."""
+    found = [word.replace("_", "-") for word, count in words.items() for _ in range(count)]
+    rows = {"scenario": [str(k) for k in range(len(found))], "method": method, "verdict": found}
+    return pd.DataFrame(rows).assign(more=np.where(np.array(found) == "undecided", 400, 0))
+
+
+def test_a_value_with_an_undecided_case_is_not_called_trusted():
+    """At n = 128 one of two parameters is undecided: trusted in part, and in one case of four."""
+    frame = pd.DataFrame({
+        "scenario": list("aabbcc"), "factor_n": [32, 32, 64, 64, 128, 128], "method": "wald",
+        "parameter": ["mu", "sigma"] * 3, "more": [0] * 5 + [400],
+        "verdict": [*["too-small"] * 4, "trust", "undecided"],
+    })  # fmt: skip
+    assert headline(frame)[1] == (
+        "wald: trust in 1 of 6 cases (in part for n = 128, not for n = 32, 64), a fault in 4 "
+        "(standard errors too small), 1 undecided."
+    )
+
+
+def test_a_condemnation_takes_half_of_the_cases():
+    """Two cells of 48 condemn nobody; 24 do, and the sentence says how many."""
+    said = headline(cases("observed", too_large=2, undecided=46))
+    assert said[1] == (
+        "observed: a fault in 2 of 48 cases (standard errors too large), the other 46 undecided."
+    )
+    assert not [sentence for sentence in said if "in no case" in sentence]
+    said = headline(cases("observed", too_large=20, too_small=4, undecided=24))
+    assert said[1] == (
+        "Trust in no case, and at fault in at least 50% of them: observed (mainly standard errors "
+        "too large; at fault in 24, 24 undecided)."
+    )
+
+
+def test_the_best_of_those_tried_is_named():
+    """Most trust first, then fewest faults; where all are alike nobody is best."""
+    frame = pd.concat([
+        cases("a", trust=3, too_small=3), cases("b", trust=3, too_small=1, undecided=2),
+        cases("c", too_large=6),
+    ])  # fmt: skip
+    assert headline(frame)[1] == (
+        "Best of those tried: b, with trust in 3 and a fault in 1 of 6 cases, undecided in 2."
+    )
+    alike = pd.concat([cases("a", too_small=3), cases("b", too_small=3)])
+    assert not [sentence for sentence in headline(alike) if "Best" in sentence]
+
+
+def test_the_headline_says_how_few_answered():
+    """Coverage among six survivors of 250 is no coverage."""
+    few = frame_of(good(fail=0.976, cover=1 / 6, cover_all=0.004, n=6.0), n=250)
+    found = verdicts(few)
+    assert_allclose(
+        found[["n", "asked", "cover_all"]].iloc[0].astype(float), [6, 250, 0.004], rtol=1e-12
+    )
+    assert "too many replicates without an answer: 6 of 250 answered" in " ".join(headline(found))
+
+
+def test_the_interval_of_coverage_is_wilsons():
+    """Where the frame has none; else the one that it has."""
+    found = judged(good(cover=1.0))
+    assert_allclose([found.cover_lower, found.cover_upper], proportion_confint(1000, 1000,
+                    method="wilson"), rtol=1e-4)  # fmt: skip
+    frame = frame_of(good())
+    frame.loc[frame.measure == "cover", ["lower", "upper"]] = 0.9, 0.99
+    assert_allclose(verdicts(frame)[["cover_lower", "cover_upper"]].iloc[0].astype(float),
+                    [0.9, 0.99], rtol=1e-12)  # fmt: skip
 
 
 def test_many_values_of_a_factor_become_a_range():
@@ -666,7 +835,7 @@ def test_many_values_of_a_factor_become_a_range():
         {"scenario": n.astype(str), "n_obs": n, "method": "m", "more": 0,
          "verdict": np.where(n < 20, "one-sided", "trust")}
     )  # fmt: skip
-    assert "trust for n_obs = 20 to 39, not for n_obs = 10 to 19;" in headline(frame)[1]
+    assert "(for n_obs = 20 to 39, not for n_obs = 10 to 19)" in headline(frame)[1]
 
 
 def test_frames_read_back_from_csv_serve_as_well():
