@@ -76,6 +76,7 @@ clean-cache: $(stamp)  ## Empty the cache of compiled programs
 .PHONY: chaos
 chaos: $(stamp)  ## Kill and damage ROUNDS runs at random; every table must come out the same
 	@$(bin)/python benchmarks/chaos.py $(if $(ROUNDS),--rounds $(ROUNDS))
+	@$(bin)/python benchmarks/locks.py
 
 .PHONY: install
 install: $(stamp)  ## Only create .venv and install

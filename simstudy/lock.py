@@ -1,19 +1,36 @@
-"""One run in one folder: a file says who holds it, and what a dead holder left is taken over."""
+"""One run in one folder: a file says who holds it, and what a dead holder left is taken over.
+
+Whoever wants a folder first announces it, by a file whose name nobody else uses, and then looks for
+the files of others: of two who want it at the same time one sees the other at least. The file is
+empty until its owner holds the folder, and its name says whose it is, so that the file of a dead
+process is known, and removed, without any risk for that of a living one. Nothing here needs more of
+a file system than that a file which was made is listed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import os
+import random
+import re
 import socket
+import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
+from simstudy.process import NAME, gone, unique
 from simstudy.study import StudyError
+from simstudy.written import sweep
 
 WHOLE = "whole"
+# seconds: between two looks at somebody who has not decided yet, and until one gives up
+PAUSE, PATIENCE = 0.02, 20.0
+_PREFIX = ".lock-"
+_CLAIM = re.compile(rf"\.lock-(whole|\d+-of-\d+)\.({NAME})\.[0-9a-f]+")
 
 
 @contextlib.contextmanager
@@ -25,7 +42,8 @@ def held(folder: Path, share: str = WHOLE) -> Iterator[None]:
     folder : Path
         Made where it does not exist.
     share : str
-        The whole folder excludes everybody; a share excludes the whole and the same share.
+        The whole folder excludes everybody; a share such as "1-of-4" excludes the whole, and what
+        it overlaps.
 
     Raises
     ------
@@ -33,21 +51,19 @@ def held(folder: Path, share: str = WHOLE) -> Iterator[None]:
         When another run holds it, with its host, process and since when; or when the folder
         cannot be written.
     """
-    path = folder / f".lock-{share}"
+    claim = folder / f"{_PREFIX}{share}.{unique()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _take(folder, path, share)
-    except OSError as error:
-        raise StudyError(
-            f"cannot write to {folder}: {error.strerror}; give another folder with --out"
-        ) from error
-    try:
-        if not any(other != path for other in folder.glob(".lock-*")):
-            for rest in (*folder.glob("*.part"), *folder.glob("blocks/*/*.part")):
-                rest.unlink()
+        try:
+            _take(folder, claim)
+            if not any(other.name != claim.name for other in _claims(folder)):
+                sweep(folder, claim.stat().st_mtime)
+        except OSError as error:
+            raise StudyError(
+                f"cannot write to {folder}: {error.strerror}; give another folder with --out"
+            ) from error
         yield
     finally:
-        path.unlink(missing_ok=True)
+        claim.unlink(missing_ok=True)
 
 
 def set_aside(folder: Path) -> Path:
@@ -58,83 +74,115 @@ def set_aside(folder: Path) -> Path:
     StudyError
         When a run holds it.
     """
-    with held(folder):
-        pass
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    return folder.rename(folder.with_name(f"{folder.name}.before-{now}"))
+    aside = folder.with_name(f"{folder.name}.before-{now}")
+    with held(folder):
+        folder.rename(aside)
+        for claim in _claims(aside):
+            claim.unlink(missing_ok=True)
+    return aside
 
 
 def holders(folder: Path) -> list[str]:
     """List who holds a folder or shares of it, in words."""
+    living = [claim for claim in _claims(folder) if not gone(_owner(claim))]
+    return [f"{_words(claim)} ({_share(claim)})" for claim in living]
+
+
+def _take(folder: Path, claim: Path) -> None:
+    """Announce a claim, give way or wait, and write into it when no other is left."""
+    late = time.monotonic() + PATIENCE
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        while _rivals(folder, claim, late):
+            time.sleep(PAUSE)
+        with contextlib.suppress(FileNotFoundError):  # somebody moves the folder aside
+            claim.touch(exist_ok=False)
+            while rivals := _rivals(folder, claim, late):
+                if min(rivals) < claim.name:
+                    break  # the first by name stays, all others give way
+                time.sleep(PAUSE)
+            else:
+                _write(claim)
+                return
+            claim.unlink()
+        time.sleep(PAUSE * random.random())
+
+
+def _write(claim: Path) -> None:
+    """Say in a claim that its owner holds the folder, and who that is."""
+    since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since})
+    with claim.open("r+", encoding="utf-8") as file:  # it fails where the claim was removed
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _rivals(folder: Path, mine: Path, late: float) -> list[str]:
+    """List the claims in the way of one, of processes that live and have not decided yet.
+
+    Raises
+    ------
+    StudyError
+        When one of them holds the folder, or has not decided until late.
+    """
     found = []
-    for lock in sorted(folder.glob(".lock-*")):
-        with contextlib.suppress(OSError, ValueError):
-            holder = json.loads(lock.read_text(encoding="utf-8"))
-            found.append(f"process {holder['pid']} on {holder['host']} since {holder['since']} "
-                         f"({_share(lock)})")  # fmt: skip
+    for claim in _claims(folder):
+        if claim.name == mine.name or not _excludes(_share(claim), _share(mine)):
+            continue
+        if gone(_owner(claim)):
+            claim.unlink(missing_ok=True)
+            continue
+        try:
+            decided = claim.stat().st_size > 0 or time.monotonic() > late
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ESTALE):
+                raise
+            continue
+        if decided or not _owner(claim):
+            raise StudyError(
+                f"{folder} is in use by another run, {_words(claim)}; wait for it, or give "
+                f"another folder with --out (if that run is dead, remove {claim})"
+            )
+        found.append(claim.name)
     return found
 
 
-def _take(folder: Path, path: Path, share: str) -> None:
-    """Make the lock's file, whole or not at all; then look whether somebody else has one."""
-    mine = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "began": _began(os.getpid()),
-        "since": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    draft = path.with_name(f"{path.name}.{mine['host']}.{mine['pid']}.part")
-    draft.write_text(json.dumps(mine), encoding="utf-8")
+def _claims(folder: Path) -> list[Path]:
+    """List the files that say who holds a folder, or wants it."""
+    return sorted(folder.glob(f"{_PREFIX}*"))
+
+
+def _share(claim: Path) -> str:
+    """Return the share that a claim is for."""
+    return claim.name.removeprefix(_PREFIX).partition(".")[0]
+
+
+def _owner(claim: Path) -> str:
+    """Return the name of a claim's process; empty where it is none of ours."""
+    found = _CLAIM.fullmatch(claim.name)
+    return found[2] if found else ""
+
+
+def _words(claim: Path) -> str:
+    """Say who owns a claim."""
     try:
-        for other in (path, *folder.glob(".lock-*")):
-            if other.suffix == ".part" or (WHOLE not in (share, _share(other)) and other != path):
-                continue
-            _refuse(folder, other)
-        os.link(draft, path)  # unlike a renaming it fails where there is one
-    except FileExistsError:
-        _refuse(folder, path)
-        raise
-    finally:
-        draft.unlink()
+        holder = json.loads(claim.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"whose file {claim.name} does not say since when"
 
 
-def _refuse(folder: Path, lock: Path) -> None:
-    """Raise where a lock's holder lives, or may live; remove it where it is dead."""
-    try:
-        holder: dict[str, Any] = json.loads(lock.read_text(encoding="utf-8"))
-        here = holder["host"] == socket.gethostname()
-        dead = here and _began(holder["pid"]) != holder["began"]
-        who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
-    except FileNotFoundError:
-        return
-    except (ValueError, KeyError, TypeError):
-        dead, who = True, ""
-    if not dead:
-        raise StudyError(
-            f"{folder} is in use by another run, {who}; wait for it, or give another folder with "
-            f"--out (if that run is dead, remove {lock})"
-        )
-    lock.unlink(missing_ok=True)
+def _excludes(one: str, other: str) -> bool:
+    """Tell whether two shares have a replicate in common."""
+    (low, high), (least, most) = _span(one), _span(other)
+    return low < most and least < high
 
 
-def _share(lock: Path) -> str:
-    return lock.name.removeprefix(".lock-")
-
-
-def _began(pid: int) -> str:
-    """Say when a process began, so that another one with its number is not taken for it."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        state, *rest = stat.rpartition(")")[2].split()
-        return "" if state in "ZX" else rest[18]
-    except OSError:
-        pass
-    if Path("/proc/self/stat").exists():
-        return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "alive"
+def _span(share: str) -> tuple[Fraction, Fraction]:
+    """Return where a share begins and ends; what is none counts as the whole."""
+    part, _, parts = share.partition("-of-")
+    if not (part.isdigit() and parts.isdigit() and int(parts)):
+        return Fraction(0), Fraction(1)
+    return Fraction(int(part) - 1, int(parts)), Fraction(int(part), int(parts))

@@ -29,6 +29,7 @@ from simstudy.extension import Since, extended, gaps, methods, together
 from simstudy.fingerprint import describe, differences, renewed, versions
 from simstudy.records import Block, Cell, join
 from simstudy.study import Reference, Study, StudyError
+from simstudy.written import save
 
 MANIFEST = "manifest.json"
 # blocks of so many replicates are small; so many of them, if so many follow one another, are merged
@@ -423,12 +424,7 @@ class Store:
 
     def _write(self, path: Path, content: bytes) -> None:
         """Write under another name, sync, rename."""
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        save(content, path)
 
 
 def identity(study: Mapping[str, Any]) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from simstudy.process import NAME, gone, unique
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+DAY = 86_400.0
+_DRAFT = re.compile(rf".+\.({NAME})\.[0-9a-f]+\.part")
 
 
 @contextlib.contextmanager
@@ -29,7 +34,7 @@ def whole(path: Path) -> Iterator[Path]:
     >>> [file.name for file in path.parent.iterdir()]
     ['table.csv']
     """
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f"{path.name}.{unique()}.part")
     try:
         yield draft
         if draft.exists():
@@ -56,6 +61,31 @@ def printable(text: str) -> str:
         c if c.isprintable() else " " if c.isspace() else c.encode("unicode_escape").decode("ascii")
         for c in text
     )
+
+
+def save(content: bytes, path: Path) -> None:
+    """Write bytes that a loss of power, too, leaves whole or as they were."""
+    with whole(path) as draft, draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sweep(folder: Path, now: float) -> None:
+    """Remove what dead processes left behind that were writing to a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    now : float
+        By the clock of the disk. Where it is not known whether a process is dead, what it left is
+        removed after a day.
+    """
+    for path in folder.rglob("*.part"):
+        found = _DRAFT.fullmatch(path.name)
+        with contextlib.suppress(FileNotFoundError):  # finished meanwhile
+            if found and (gone(found[1]) or now - path.stat().st_mtime > DAY):
+                path.unlink()
 
 
 def save_csv(frame: pd.DataFrame, path: Path, **options: Any) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Model
+from simstudy import FunctionEstimator, MaximumLikelihood, Model, process
 from simstudy.derivatives import objective
 from simstudy.estimators import Draws, Estimator
 from simstudy.fit import Fit, maximize
@@ -26,6 +26,19 @@ from simstudy.records import AUDIT, Block, Status
 from simstudy.streams import stream
 
 SEED = 20261122
+
+
+def named(**changes: str) -> str:
+    """Return the name of this process with parts of it changed."""
+    parts = dict(
+        zip(("machine", "boot", "space", "pid", "start"), process.name().split("-"), strict=True)
+    )
+    return "-".join((parts | changes).values())
+
+
+def dead() -> str:
+    """Return the name of a process of this machine that has ended."""
+    return named(pid="4194305")  # one more than the largest of Linux
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from checks import dead
 from simstudy import Result, cli, load
 from simstudy.cluster import Dask, connected
-from simstudy.lock import held
 from simstudy.progress import Failing, Stopped
 from simstudy.run import run
 from simstudy.store import Store
@@ -379,9 +379,10 @@ def harm(home, folder, tmp_path):
     replaced.unlink()
     (foreigner,) = [piece.path for piece in Store(other).pieces() if piece.first == 14]
     shutil.copy(foreigner, replaced.parent)
-    (replaced.parent / "000000000-000000002.0123456789abcdef.npz.77.part").write_bytes(b"half")
-    (folder / "manifest.json.77.part").write_bytes(b"{")
-    (folder / ".lock-1-of-2").write_bytes(b"{")
+    part = f"{dead()}.01234567.part"
+    (replaced.parent / f"000000000-000000002.0123456789abcdef.npz.{part}").write_bytes(b"half")
+    (folder / f"manifest.json.{part}").write_bytes(b"{")
+    (folder / f".lock-1-of-2.{dead()}.01234567").write_bytes(b"{")
     return 7
 
 
@@ -459,16 +460,6 @@ def test_a_scheduler_that_dies_costs_what_was_in_flight(home, tmp_path, monkeypa
             run(study, reference=reference, out=tmp_path / "r", jobs=2, quiet=True, size=1,
                 executor=executor)  # fmt: skip
     assert 3 <= 24 - resumed(home, tmp_path / "r", "dask").computed < 24
-
-
-def test_a_lock_is_held_by_one(tmp_path):
-    with held(tmp_path), pytest.raises(StudyError, match="in use"), held(tmp_path):
-        pass
-    with held(tmp_path, "1-of-2"), held(tmp_path, "2-of-2"):
-        for share in ("whole", "1-of-2"):
-            with pytest.raises(StudyError, match="in use"), held(tmp_path, share):
-                pass
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_fresh_moves_the_old_results_aside(home, tmp_path):
