@@ -39,8 +39,9 @@ def whole(path: Path) -> Iterator[Path]:
         yield draft
         if draft.exists():
             os.replace(draft, path)
-    finally:
+    except BaseException:
         draft.unlink(missing_ok=True)
+        raise
 
 
 def printable(text: str) -> str:
