@@ -8,7 +8,6 @@ they were independent, are several times too large.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -29,12 +28,17 @@ from simstudy.montecarlo import (
     tally,
     total,
 )
-from simstudy.summary import summarize
+from simstudy.summary import needs, summarize
 
 
 @quiet
 def cover_difference(
-    lower: Vector, upper: Vector, reference_lower: Vector, reference_upper: Vector, truth: Vector
+    lower: Vector,
+    upper: Vector,
+    reference_lower: Vector,
+    reference_upper: Vector,
+    truth: Vector,
+    reference_truth: Vector | None = None,
 ) -> Measure:
     """Coverage minus that of the reference, on the replicates where both have an interval.
 
@@ -47,6 +51,8 @@ def cover_difference(
     ----------
     lower, upper, reference_lower, reference_upper, truth : (..., n) float
         Entry i of all from the same replicate.
+    reference_truth : (..., n) float, optional
+        What the reference is to cover, where that is another truth.
 
     Returns
     -------
@@ -59,9 +65,16 @@ def cover_difference(
     >>> cover_difference([0, 0], [2, 2], [0, 2], [2, 3], truth=1.0).value
     0.5
     """
-    lower, upper, low, high, truth = floats(lower, upper, reference_lower, reference_upper, truth)
-    usable = present(lower, upper, low, high, truth)
-    here, there = (lower <= truth) & (truth <= upper), (low <= truth) & (truth <= high)
+    lower, upper, low, high, truth, target = floats(
+        lower,
+        upper,
+        reference_lower,
+        reference_upper,
+        truth,
+        truth if reference_truth is None else reference_truth,
+    )
+    usable = present(lower, upper, low, high, truth, target)
+    here, there = (lower <= truth) & (truth <= upper), (low <= target) & (target <= high)
     n, b, c = tally(usable), tally(here & ~there & usable), tally(there & ~here & usable)
     center = (b - c) / (n + 2)
     reach = Z * np.sqrt((b + c + 1) / (n + 2) - center**2) / np.sqrt(n + 2)
@@ -71,7 +84,12 @@ def cover_difference(
 
 @quiet
 def relerror_difference(
-    estimate: Vector, se: Vector, reference_estimate: Vector, reference_se: Vector
+    estimate: Vector,
+    se: Vector,
+    reference_estimate: Vector,
+    reference_se: Vector,
+    truth: Vector | None = None,
+    reference_truth: Vector | None = None,
 ) -> Measure:
     """Relative error of the standard error minus that of the reference, in percentage points.
 
@@ -79,6 +97,9 @@ def relerror_difference(
     ----------
     estimate, se, reference_estimate, reference_se : (..., n) float
         Entry i of all from the same replicate; replicates that miss one are left out.
+    truth, reference_truth : (..., n) float, optional
+        Where one differs within a row, empse is the spread of `simstudy.measures.relative`
+        estimates. Without one of its own, the reference has the same.
 
     Returns
     -------
@@ -93,8 +114,9 @@ def relerror_difference(
     10.0...
     """
     t, s, r_t, r_s = complete(estimate, se, reference_estimate, reference_se)
-    n, value, without = se_ratio(t, s)
-    _, reference, reference_without = se_ratio(r_t, r_s)
+    n, value, without = se_ratio(t, s, truth)
+    other = truth if reference_truth is None else reference_truth
+    _, reference, reference_without = se_ratio(r_t, r_s, other)
     difference = value - reference
     error = jackknife(difference, without - reference_without, n)
     return measure(100 * difference, 100 * error, n)
@@ -178,7 +200,7 @@ def compare(
     measures = {
         name: function
         for name, function in COMPARISONS.items()
-        if {arg.removeprefix("reference_") for arg in signature(function).parameters} <= {*table}
+        if {arg.removeprefix("reference_") for arg in needs(function)} <= {*table}
     }
     if not measures:
         raise ValueError(

@@ -5,6 +5,11 @@ Notation: n usable replicates, estimate t, truth T, error e = t - T, s the stand
 axis counts replicates, leading axes give one value each, nan marks what is missing; `truth` and
 `null` may be single numbers. Every measure uses the replicates that have all it needs.
 
+Where the truth differs within a cell, a spread is that of the errors, never that of the truths:
+`relative` moves every estimate as if its replicate had the cell's mean truth. All measures of
+estimates that are not errors already take the truth for that; where it is constant, or not given,
+nothing is moved and no digit changes.
+
 A measure without a definition (too few replicates, all estimates equal, a truth of zero) is nan,
 never a number; so is a Monte Carlo standard error (MCSE) without one. `mcse="robust"`, the default,
 assumes nothing about the shape of the estimates; `mcse="morris"` gives the formulas of Morris,
@@ -30,6 +35,7 @@ from simstudy.montecarlo import (
     average,
     centered,
     complete,
+    extremes,
     floats,
     jackknife,
     left_out,
@@ -49,14 +55,55 @@ from simstudy.montecarlo import (
 # --- the estimates ----------------------------------------------------------------------------
 
 
-def mean(estimate: Vector) -> Measure:
-    """Mean of the estimates, in their unit; MCSE s/sqrt(n)."""
-    return average(estimate)
+@quiet
+def relative(estimate: Vector, truth: Vector | None) -> tuple[Array, Array]:
+    """Move the estimates as if every replicate had the mean truth of its row.
+
+    Parameters
+    ----------
+    estimate : (..., n) float
+        The estimates.
+    truth : (..., n) float or None
+        The truth of each replicate. The mean is over those with an estimate, so that the mean of
+        the estimates stays where it is.
+
+    Returns
+    -------
+    moved, shift : (..., n) float
+        t - shift, and shift = T - mean T: exactly 0 in rows of one truth. Without a truth, or with
+        a single number, shift has no axes.
+
+    Examples
+    --------
+    >>> from simstudy.measures import relative
+    >>> relative([1.0, 2.0, 11.0, 12.0], truth=[0.0, 0.0, 10.0, 10.0])[0]
+    array([6., 7., 6., 7.])
+    """
+    if truth is None or np.ndim(truth) == 0:
+        return np.asarray(estimate, dtype=float), np.zeros(())
+    t, truth = floats(estimate, truth)
+    low, high = extremes(truth)
+    varies = np.asarray(high > low)[..., None]
+    if not varies.any():
+        return t, np.zeros(())
+    used = complete(truth, t)[0]
+    center = total(used) / present(used).sum(-1)
+    shift = np.where(varies, truth - center[..., None], 0.0)
+    return t - shift, shift
 
 
-def median(estimate: Vector) -> Measure:
-    """Median of the estimates, in their unit; interval and MCSE from order statistics."""
-    return quantile(estimate, 0.5)
+def mean(estimate: Vector, truth: Vector | None = None) -> Measure:
+    """Mean of the estimates, in their unit; MCSE s/sqrt(n), s the spread of `relative` ones."""
+    return average(relative(estimate, truth)[0])
+
+
+def median(estimate: Vector, truth: Vector | None = None) -> Measure:
+    """Median of the estimates, in their unit; interval and MCSE from order statistics.
+
+    Where the truth differs within a row, it is that of the `relative` estimates: the median error,
+    from the mean truth on.
+    """
+    return quantile(relative(estimate, truth)[0], 0.5)
 
 
 def bias(estimate: Vector, truth: Vector) -> Measure:
@@ -107,13 +154,15 @@ def rbias(estimate: Vector, truth: Vector) -> Measure:
 
 
 @quiet
-def empse(estimate: Vector, *, mcse: str = "robust") -> Measure:
+def empse(estimate: Vector, truth: Vector | None = None, *, mcse: str = "robust") -> Measure:
     """Empirical standard error: s.
 
     Parameters
     ----------
     estimate : (..., n) float
         The estimates.
+    truth : (..., n) float, optional
+        Where it differs within a row, s is the spread of the `relative` estimates.
     mcse : {"robust", "morris"}
         The delete-one jackknife, in closed form; or s/sqrt(2(n - 1)), which holds for normal
         estimates (Morris et al. 2019, table 6) and is half the truth for heavy tails.
@@ -134,7 +183,7 @@ def empse(estimate: Vector, *, mcse: str = "robust") -> Measure:
     >>> empse([1.0, 2.0, 3.0, 4.0, 10.0]).value
     3.535...
     """
-    unit, t = rescaled(estimate)
+    unit, t = rescaled(relative(estimate, truth)[0])
     n, _, deviation = centered(t)
     squares = deviation**2
     sums = total(squares)
@@ -166,13 +215,23 @@ def mae(estimate: Vector, truth: Vector) -> Measure:
 
 
 @quiet
-def relprec(estimate: Vector, reference_estimate: Vector, *, mcse: str = "robust") -> Measure:
+def relprec(
+    estimate: Vector,
+    reference_estimate: Vector,
+    truth: Vector | None = None,
+    reference_truth: Vector | None = None,
+    *,
+    mcse: str = "robust",
+) -> Measure:
     """Precision gained on the reference method: 100 ((s_ref/s)^2 - 1).
 
     Parameters
     ----------
     estimate, reference_estimate : (..., n) float
         Entry i of both from the same replicate; what is missing in one is left out of both.
+    truth, reference_truth : (..., n) float, optional
+        Where one differs within a row, the spread is that of the `relative` estimates. Without one
+        of its own, the reference has the same.
     mcse : {"robust", "morris"}
         The joint delete-one jackknife, in closed form; or 200 (s_ref/s)^2 sqrt((1 - corr^2)/(n -
         1)), for bivariate normal estimates (White 2010, Stata Journal 10:369).
@@ -193,7 +252,10 @@ def relprec(estimate: Vector, reference_estimate: Vector, *, mcse: str = "robust
     >>> relprec([1.0, 2.0, 4.0], reference_estimate=[2.0, 4.0, 8.0]).value
     300.0...
     """
-    _, t, reference = rescaled(*complete(estimate, reference_estimate))
+    t, reference = complete(estimate, reference_estimate)
+    other = truth if reference_truth is None else reference_truth
+    t, reference = relative(t, truth)[0], relative(reference, other)[0]
+    _, t, reference = rescaled(*complete(t, reference))
     n, _, x = centered(t)
     _, _, y = centered(reference)
     xx, yy = x * x, y * y
@@ -222,13 +284,17 @@ def modelse(se: Vector) -> Measure:
 
 
 @quiet
-def relerror(estimate: Vector, se: Vector, *, mcse: str = "robust") -> Measure:
+def relerror(
+    estimate: Vector, se: Vector, truth: Vector | None = None, *, mcse: str = "robust"
+) -> Measure:
     """Relative error of the standard error: 100 (modelse/empse - 1).
 
     Parameters
     ----------
     estimate, se : (..., n) float
         Numerator and denominator use the replicates that have both.
+    truth : (..., n) float, optional
+        Where it differs within a row, empse is the spread of the `relative` estimates.
     mcse : {"robust", "morris"}
         The joint delete-one jackknife, in closed form, which knows that V depends on the estimate;
         or 100 (modelse/empse) sqrt(var(V)/(4 n modelse^4) + 1/(2(n - 1))) (Morris et al. 2019,
@@ -250,7 +316,7 @@ def relerror(estimate: Vector, se: Vector, *, mcse: str = "robust") -> Measure:
     >>> relerror([1.0, 2.0, 3.0], se=[0.9, 0.9, 0.9]).value
     -9.99...
     """
-    n, root, without = se_ratio(estimate, se)
+    n, root, without = se_ratio(estimate, se, truth)
     if _morris(mcse):
         _, _, s = rescaled(*complete(estimate, se))
         found = average(s**2)
@@ -261,13 +327,15 @@ def relerror(estimate: Vector, se: Vector, *, mcse: str = "robust") -> Measure:
 
 
 @quiet
-def relvar_rmse(estimate: Vector, se: Vector) -> Measure:
+def relvar_rmse(estimate: Vector, se: Vector, truth: Vector | None = None) -> Measure:
     """How noisy the variance estimate is: sqrt((mean V - s^2)^2 + var V) / s^2.
 
     Parameters
     ----------
     estimate, se : (..., n) float
         Replicates that miss either are left out.
+    truth : (..., n) float, optional
+        Where it differs within a row, s is the spread of the `relative` estimates.
 
     Returns
     -------
@@ -287,7 +355,7 @@ def relvar_rmse(estimate: Vector, se: Vector) -> Measure:
     >>> relvar_rmse([1.0, 2.0, 3.0], se=[2**0.5] * 3).value
     1.0...
     """
-    _, t, s = rescaled(*complete(estimate, se))
+    _, t, s = rescaled(*_moved(estimate, se, truth))
     n, _, x = centered(t)
     _, center, y = centered(s**2)
     xx, yy = x * x, y * y
@@ -301,13 +369,15 @@ def relvar_rmse(estimate: Vector, se: Vector) -> Measure:
 
 
 @quiet
-def corr(estimate: Vector, se: Vector) -> Measure:
+def corr(estimate: Vector, se: Vector, truth: Vector | None = None) -> Measure:
     """Correlation of estimate and standard error; nan where either does not vary.
 
     Parameters
     ----------
     estimate, se : (..., n) float
         Replicates that miss either are left out.
+    truth : (..., n) float, optional
+        Where it differs within a row, the correlation is that of the `relative` estimates.
 
     Returns
     -------
@@ -320,7 +390,7 @@ def corr(estimate: Vector, se: Vector) -> Measure:
     >>> round(corr([1.0, 2.0, 3.0, 4.0], se=[1.0, 2.0, 3.0, 3.0]).value, 3)
     0.944
     """
-    t, s = complete(estimate, se)
+    t, s = _moved(estimate, se, truth)
     (_, t), (_, s) = rescaled(t), rescaled(s)
     n, _, x = centered(t)
     _, _, y = centered(s)
@@ -384,7 +454,14 @@ def cover(lower: Vector, upper: Vector, truth: Vector) -> Measure:
 
 
 @quiet
-def becover(lower: Vector, upper: Vector, estimate: Vector, *, mcse: str = "robust") -> Measure:
+def becover(
+    lower: Vector,
+    upper: Vector,
+    estimate: Vector,
+    truth: Vector | None = None,
+    *,
+    mcse: str = "robust",
+) -> Measure:
     """Bias-eliminated coverage: `cover` of the mean of the estimates instead of the truth.
 
     Parameters
@@ -393,6 +470,8 @@ def becover(lower: Vector, upper: Vector, estimate: Vector, *, mcse: str = "robu
         Limits of the intervals.
     estimate : (..., n) float
         The mean is taken over all estimates, also those without an interval.
+    truth : (..., n) float, optional
+        Where it differs within a row, each interval is to cover its own truth plus the mean error.
     mcse : {"robust", "morris"}
         With the error of the mean, which moves all hits at once: the binomial MCSE or the root of
         sum ((hit - p)/n + slope (t - mean)/n)^2, whichever is larger, where slope is the change of
@@ -423,24 +502,25 @@ def becover(lower: Vector, upper: Vector, estimate: Vector, *, mcse: str = "robu
     >>> becover([0.0, 1.0, 2.0], [1.0, 2.0, 3.0], estimate=[0.5, 1.5, 2.5]).value
     0.333...
     """
-    lower, upper, t = floats(lower, upper, estimate)
+    t, moved = relative(estimate, truth)
+    lower, upper, t, moved = floats(lower, upper, t, moved)
     unit, scaled = rescaled(t)
     m, center, deviation = centered(scaled)
     step = 2 * unit * np.sqrt(total(deviation**2) / (m - 1) / m)
 
     def covered(shift: Array) -> Array:
-        at = (unit * center + shift)[..., None]
+        at = (unit * center + shift)[..., None] + moved
         return np.asarray((lower <= at) & (at <= upper))
 
     hits = covered(np.zeros(()))
-    usable = present(lower, upper) & present(center[..., None])
+    usable = present(lower, upper, moved) & present(center[..., None])
     found = share(hits, usable)
     if _morris(mcse):
         return found
     n, p = np.asarray(found.n), np.asarray(found.value)
     slope = (tally(covered(step)) - tally(covered(-step))) / n / (2 * step) * unit
-    moved = np.nan_to_num(slope)[..., None] * np.nan_to_num(deviation) / m[..., None]
-    influence = np.where(usable, (hits - p[..., None]) / n[..., None], 0) + moved
+    of_mean = np.nan_to_num(slope)[..., None] * np.nan_to_num(deviation) / m[..., None]
+    influence = np.where(usable, (hits - p[..., None]) / n[..., None], 0) + of_mean
     extra = np.maximum(total(influence**2) - np.square(found.mcse), 0)
     wide = widened(found, extra)
     return measure(p, wide.mcse, n, np.maximum(wide.lower, 0), np.minimum(wide.upper, 1))
@@ -576,15 +656,23 @@ MORRIS: dict[str, Callable[..., Measure]] = MEASURES | {"power": wald_power}
 """The catalogue under `mcse="morris"`, in which power asks the standard error, not the interval."""
 
 
-def se_ratio(estimate: Vector, se: Vector) -> tuple[Array, Array, Array]:
+def se_ratio(
+    estimate: Vector, se: Vector, truth: Vector | None = None
+) -> tuple[Array, Array, Array]:
     """Return n, modelse/empse over the complete replicates, and the same without each replicate."""
-    _, t, s = rescaled(*complete(estimate, se))
+    _, t, s = rescaled(*_moved(estimate, se, truth))
     n, _, x = centered(t)
     v, b = s**2, x * x
     sv, sb = total(v), total(b)
     value = np.sqrt(ratio(sv / n, sb / (n - 1)))
     mean_without = (sv[..., None] - v) / (n[..., None] - 1)
     return n, value, np.sqrt(mean_without / left_out_variance(b, sb, n))
+
+
+def _moved(estimate: Vector, se: Vector, truth: Vector | None) -> tuple[Array, ...]:
+    """Return the relative estimates and the standard errors of the complete replicates."""
+    t, s = complete(estimate, se)
+    return complete(relative(t, truth)[0], s)
 
 
 def _root_mean_square(x: Vector) -> Measure:

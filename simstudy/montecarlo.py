@@ -219,7 +219,7 @@ def centered(x: Array) -> tuple[Array, Array, Array]:
     # the mean of equal numbers is that number, but its sum is rounded: nothing else must decide
     # whether estimates vary
     if not (np.abs(deviation[..., :1]) > 1e-12 * np.abs(center[..., None])).all():
-        low, high = _extremes(x)
+        low, high = extremes(x)
         center = np.minimum(np.maximum(center, low), high)
         deviation = x - center[..., None]
     return n, center, deviation
@@ -233,7 +233,7 @@ def rescaled(*columns: Vector) -> tuple[Array, ...]:
     arrays = floats(*columns)
     size = np.zeros(())
     for array in arrays:
-        low, high = _extremes(array)
+        low, high = extremes(array)
         size = np.fmax(size, np.fmax(-low, high))
     extreme = (size >= _LARGE) | ((size < 1 / _LARGE) & (size > 0))
     if not extreme.any():
@@ -282,7 +282,7 @@ def _filled(x: Array, where: Array, value: float) -> Array:
     return filled
 
 
-def _extremes(x: Array) -> tuple[Array, Array]:
+def extremes(x: Array) -> tuple[Array, Array]:
     """Return the smallest and the largest entry of each row, the missing aside."""
     low = np.fmin.reduce(x, axis=-1, initial=np.inf)
     return np.asarray(low), np.asarray(np.fmax.reduce(x, axis=-1, initial=-np.inf))

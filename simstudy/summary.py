@@ -282,6 +282,12 @@ def _null_by_row(null: Mapping[str, float], cells: Cells) -> Array:
 _Chosen: TypeAlias = dict[str, tuple[Callable[..., Measure], list[str]]]
 
 
+def needs(function: Callable[..., Measure]) -> set[str]:
+    """Return the arguments of a measure that have no default: without them it has no value."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name for p in parameters if p.default is p.empty}
+
+
 def _choose(
     measures: Measures | None, catalogue: Mapping[str, Callable[..., Measure]], offered: set[str]
 ) -> _Chosen:
@@ -294,10 +300,10 @@ def _choose(
     for name in functions if measures is None else measures:
         function = functions[name]
         bound = function.keywords if isinstance(function, partial) else {}
-        parameters = inspect.signature(function).parameters.values()
-        missing = {p.name for p in parameters if p.default is p.empty} - offered
+        missing = needs(function) - offered
         if not missing:
-            names = [p.name for p in parameters if p.name in offered and p.name not in bound]
+            arguments = inspect.signature(function).parameters
+            names = [name for name in arguments if name in offered and name not in bound]
             chosen[name] = (function, names)
         elif (functions is catalogue and measures is not None) or function not in known:
             raise ValueError(
@@ -324,7 +330,7 @@ def _evaluate(
                     f"shape {(last - first, rows.stop - rows.start)}; a measure reduces the last "
                     "axis only, one value per row"
                 )
-            if "truth_mcse" in blocks and "truth" in names:
+            if "truth_mcse" in blocks and "truth" in needs(function):
                 answer = _with_truth(answer, function, arguments, blocks["truth_mcse"])
             found[:, first:last, k] = (
                 answer.value, answer.mcse, answer.lower, answer.upper, answer.n

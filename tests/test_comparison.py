@@ -177,3 +177,19 @@ def test_compare_refuses_what_it_cannot_pair():
         compare(table, reference="observd")
     with pytest.raises(ValueError, match="paired by their id"):
         compare(table.drop(columns="replicate"))
+
+
+def test_truths_that_differ_by_replicate_or_by_method():
+    """Differences are of errors: moving a data set with its truth, or a method with its own, is
+    no difference; each method is to cover the truth of its own rows.
+    """
+    t, se, other = two_methods(200)
+    table = long(t, se, other)
+    expected = compare(table)
+    shift = np.where(table["replicate"] % 2 == 0, 50.0, 0.0)
+    for moved in (shift, np.where(table["method"] == "other", 3 * shift + 7.0, shift)):
+        columns = {name: table[name] + moved for name in ("truth", "estimate", "lower", "upper")}
+        found = compare(table.assign(**columns))
+        for part in ("value", "mcse", "lower", "upper", "n"):
+            # estimates of 157 carry an absolute error of 1e-14
+            assert_allclose(found[part], expected[part], rtol=1e-9, err_msg=part)

@@ -76,6 +76,10 @@ def brute(name, c):
     both = [i for i in with_t if not math.isnan(v[i])]
     ends = [i for i in range(len(t)) if not math.isnan(low[i] + high[i])]
     e = [t[i] - truth[i] for i in with_t]
+    # what is said of the estimates is said of the errors, from the mean truth on
+    middle_truth = math.fsum(truth[i] for i in with_t) / len(with_t)
+    moved = t - truth + middle_truth
+    moved_ref = c["reference_estimate"] - truth
     hits = [low[i] <= truth[i] <= high[i] for i in ends]
 
     def sd2(x):
@@ -86,27 +90,26 @@ def brute(name, c):
         x = list(x)
         return math.fsum(x) / len(x) if x else NAN, len(x)
 
-    center = mean(t[i] for i in with_t)[0]
+    error = mean(e)[0]
     paired = [i for i in with_t if not math.isnan(c["reference_estimate"][i])]
     exact = [i for i in both if not math.isnan(c["exact_se"][i])]
     ratios = [v[i] / c["exact_se"][i] for i in exact]
     mean_v = mean(v[i] ** 2 for i in both)[0]
-    s2 = sd2([t[i] for i in both])
+    s2 = sd2([moved[i] for i in both])
     a = 0.05
     answers = {
         "n": lambda: (len(both), len(t)),
         "fail": lambda: (1 - len(both) / len(t), len(t)),
         "mean": lambda: mean(t[i] for i in with_t),
-        "median": lambda: (np.median([t[i] for i in with_t]), len(with_t)),
+        "median": lambda: (np.median([moved[i] for i in with_t]), len(with_t)),
         "bias": lambda: mean(e),
         "rbias": lambda: mean((t[i] - truth[i]) / truth[i] for i in with_t),
-        "empse": lambda: (math.sqrt(sd2([t[i] for i in with_t])), len(with_t)),
+        "empse": lambda: (math.sqrt(sd2([moved[i] for i in with_t])), len(with_t)),
         "mse": lambda: mean(x**2 for x in e),
         "rmse": lambda: (math.sqrt(mean(x**2 for x in e)[0]), len(e)),
         "mae": lambda: mean(abs(x) for x in e),
         "relprec": lambda: (
-            100 * (sd2([c["reference_estimate"][i] for i in paired]) / sd2([t[i] for i in paired]))
-            - 100,
+            100 * (sd2([moved_ref[i] for i in paired]) / sd2([moved[i] for i in paired])) - 100,
             len(paired),
         ),
         "modelse": lambda: (math.sqrt(mean_v), len(both)),
@@ -118,9 +121,9 @@ def brute(name, c):
         "seratio_p05": lambda: (np.quantile(ratios, 0.05), len(exact)),
         "seratio_median": lambda: (np.quantile(ratios, 0.5), len(exact)),
         "seratio_p95": lambda: (np.quantile(ratios, 0.95), len(exact)),
-        "corr": lambda: (np.corrcoef(t[both], v[both])[0, 1], len(both)),
+        "corr": lambda: (np.corrcoef(moved[both], v[both])[0, 1], len(both)),
         "cover": lambda: mean(hits),
-        "becover": lambda: mean(low[i] <= center <= high[i] for i in ends),
+        "becover": lambda: mean(low[i] <= truth[i] + error <= high[i] for i in ends),
         "cover_all": lambda: (sum(hits) / len(t), len(t)),
         "miss_left": lambda: mean(truth[i] < low[i] for i in ends),
         "miss_right": lambda: mean(high[i] < truth[i] for i in ends),
@@ -161,6 +164,89 @@ def test_missing_replicates_are_as_if_they_were_not_there(name):
         assert_allclose(getattr(found, part), getattr(expected, part), rtol=ROUNDING)
 
 
+PER_TRUTH = {
+    "bias": lambda b, s, v, n: (n * b).sum() / n.sum(),
+    "empse": lambda b, s, v, n: np.sqrt(pooled(b, s, n)),
+    "mse": lambda b, s, v, n: ((n - 1) * s**2 + n * b**2).sum() / n.sum(),
+    "relerror": lambda b, s, v, n: (
+        100 * (np.sqrt((n * v**2).sum() / n.sum() / pooled(b, s, n)) - 1)
+    ),
+}
+
+
+def pooled(b, s, n):
+    """Return the variance of all errors from bias, spread and count at each truth."""
+    middle = (n * b).sum() / n.sum()
+    return ((n - 1) * s**2 + n * (b - middle) ** 2).sum() / (n.sum() - 1)
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_several_truths_in_a_cell_match_what_each_of_them_says(holes):
+    """Bias, spread and model error at each truth alone give those of all, by analysis of variance.
+
+    The truths are 0, 3 and 50: spread of the truths in any measure would show at once.
+    """
+    c = columns_of(240, holes=holes)
+    truth = np.repeat([0.0, 3.0, 50.0], [40, 80, 120])
+    c |= {"truth": truth, "estimate": c["estimate"] - 2 + truth, "se": c["se"]}
+    alone = [{k: v[truth == value] if np.ndim(v) else v for k, v in c.items()}
+             for value in (0.0, 3.0, 50.0)]  # fmt: skip
+    for name, together in PER_TRUTH.items():
+        if name == "relerror":  # of the replicates that have both
+            for part in [c, *alone]:
+                missing = np.isnan(part["se"] + part["estimate"])
+                part["se"] = np.where(missing, NAN, part["se"])
+                part["estimate"] = np.where(missing, NAN, part["estimate"])
+        b, s, v = (
+            np.array([asked_of(MEASURES[part], own).value for own in alone])
+            for part in ("bias", "empse", "modelse")
+        )
+        n = np.array([np.count_nonzero(~np.isnan(own["estimate"])) for own in alone])
+        found = asked_of(MEASURES[name], c)
+        assert_allclose(found.value, together(b, s, v, n), rtol=1e-11, err_msg=name)
+
+
+@pytest.mark.parametrize("morris", [False, True])
+@pytest.mark.parametrize("name", MEASURES)
+def test_only_what_a_truth_explains_is_taken_out(name, morris):
+    """Truths far apart, the errors those of one truth: value, error and limits are those, too.
+
+    `mean`, `median` are from the mean truth on; `rbias` and `power` are about the numbers as they
+    stand, truth and null not being moved together.
+    """
+    if name in ("rbias", "power"):
+        return
+    c = columns_of(150) | {"truth": np.full(150, 2.0), "reference_truth": np.full(150, 2.0)}
+    shift = np.tile([-8.0, 0.0, 8.0], 50)
+    far = {k: v + shift if k in ("truth", "reference_truth", "estimate", "reference_estimate",
+                                 "lower", "upper") else v for k, v in c.items()}  # fmt: skip
+    function = MEASURES[name]
+    if morris and "mcse" in inspect.signature(function).parameters:
+        function = partial(function, mcse="morris")
+    one, several = asked_of(function, c), asked_of(function, far)
+    assert one.n == several.n
+    for part in ("value", "mcse", "lower", "upper"):
+        # sums of numbers up to 10 instead of 2
+        assert_allclose(getattr(several, part), getattr(one, part), rtol=1e-11, err_msg=part)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_constant_truth_changes_no_digit(name):
+    """As a number, as a column, or not given to what does without it: bit for bit."""
+    c = columns_of(90, holes=True)
+    required = {
+        k for k, p in inspect.signature(MEASURES[name]).parameters.items() if p.default is p.empty
+    }
+    column = asked_of(MEASURES[name], c | {"truth": np.full(90, 0.3)})
+    number = asked_of(MEASURES[name], c | {"truth": 0.3})
+    without = c | {"truth": 0.3}
+    if "truth" not in required:
+        del without["truth"]
+    for other in (number, asked_of(MEASURES[name], without)):
+        for part in ("value", "mcse", "lower", "upper", "n"):
+            assert_array_equal(getattr(column, part), getattr(other, part))
+
+
 def test_missing_replicates_were_asked():
     """A failure counts as asked in `n`, `fail` and `cover_all`, and there only."""
     low, high = np.array([0.0, NAN, 0.0, 2.0]), np.array([1.0, NAN, 1.0, 3.0])
@@ -173,19 +259,21 @@ def test_missing_replicates_were_asked():
 
 # --- Monte Carlo standard errors ----------------------------------------------------------------
 
+
+def errors(c, of="estimate"):
+    """Return estimates minus truths."""
+    return c[of] - c["truth"]
+
+
 JACKKNIFED = {
-    "empse": lambda c: np.std(c["estimate"], ddof=1),
-    "relprec": lambda c: 100 * (np.var(c["reference_estimate"]) / np.var(c["estimate"]) - 1),
-    "relerror": lambda c: (
-        100 * (np.sqrt(np.mean(c["se"] ** 2)) / np.std(c["estimate"], ddof=1) - 1)
-    ),
+    "empse": lambda c: np.std(errors(c), ddof=1),
+    "relprec": lambda c: 100 * (np.var(errors(c, "reference_estimate")) / np.var(errors(c)) - 1),
+    "relerror": lambda c: 100 * (np.sqrt(np.mean(c["se"] ** 2)) / np.std(errors(c), ddof=1) - 1),
     "relvar_rmse": lambda c: (
-        np.hypot(
-            np.mean(c["se"] ** 2) - np.var(c["estimate"], ddof=1), np.std(c["se"] ** 2, ddof=1)
-        )
-        / np.var(c["estimate"], ddof=1)
+        np.hypot(np.mean(c["se"] ** 2) - np.var(errors(c), ddof=1), np.std(c["se"] ** 2, ddof=1))
+        / np.var(errors(c), ddof=1)
     ),
-    "corr": lambda c: np.corrcoef(c["estimate"], c["se"])[0, 1],
+    "corr": lambda c: np.corrcoef(errors(c), c["se"])[0, 1],
 }
 
 
@@ -232,7 +320,7 @@ def test_simple_errors_match_their_formulas():
     rmse = np.sqrt(np.mean(e**2))
     modelse = np.sqrt(np.mean(c["se"] ** 2))
     expected = {
-        "mean": np.std(t, ddof=1) / np.sqrt(n),
+        "mean": np.std(e, ddof=1) / np.sqrt(n),
         "bias": np.std(e, ddof=1) / np.sqrt(n),
         "rbias": np.std(e / truth, ddof=1) / np.sqrt(n),
         "mse": np.std(e**2, ddof=1) / np.sqrt(n),
