@@ -241,5 +241,5 @@ def take(data: Data, rows: Array) -> Data:
     [5, 5, 7]
     """
     if isinstance(data, Mapping):
-        return {name: np.asarray(values)[rows] for name, values in data.items()}
-    return np.asarray(data)[rows]
+        return {name: take(values, rows) for name, values in data.items()}
+    return data.iloc[rows] if hasattr(data, "iloc") else np.asarray(data)[rows]

@@ -25,6 +25,7 @@ from simstudy import newton, programs
 from simstudy.arrays import Array, Data, observations
 from simstudy.covariance import Place
 from simstudy.derivatives import natural_hessian, traceable
+from simstudy.entangled import entangled
 from simstudy.estimators import (
     Draws,
     MaximumLikelihood,
@@ -39,7 +40,7 @@ from simstudy.methods import ExactHessian, ExactScores, Fitted, Refits, RiseHess
 from simstudy.model import Support, from_working, inside, slopes, to_working
 from simstudy.records import Block, Status, empty, join
 from simstudy.replicate import draws_of
-from simstudy.study import Study
+from simstudy.study import Study, example
 from simstudy.timelimit import STOPS
 
 IN_PROGRAMS = (ExactHessian, ExactScores, RiseHessian)
@@ -50,7 +51,7 @@ def block(study: Study, index: int, first: int, last: int) -> dict[str, Block]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return {
-            estimator.name: _answer(estimator, draws)
+            estimator.name: _answer(estimator, draws, _only(study, index, estimator))
             if isinstance(estimator, MaximumLikelihood) and _possible(estimator, draws)
             else estimator.answer(draws)
             for estimator, draws in draws_of(study, index, first, last)
@@ -94,7 +95,19 @@ def _possible(estimator: MaximumLikelihood, draws: Draws) -> bool:
     return data is not None and hindrance(estimator, data) is None
 
 
-def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
+def _only(study: Study, index: int, estimator: MaximumLikelihood) -> int | None:
+    """Return the one length of data that programs take as it is, None where they may pad.
+
+    Where terms of the log-likelihood look at other observations, padding would be looked at. Every
+    length has its own program then: one is compiled, data sets of another go to the loop.
+    """
+    scenario = study.scenarios[index]
+    if entangled(study, scenario, estimator) is None:
+        return None
+    return observations(example(study, scenario))
+
+
+def _answer(estimator: MaximumLikelihood, draws: Draws, only: int | None) -> Block:
     """Answer for a block: fits and curvature in batches, the rest one fit at a time."""
     block = empty(draws.replicates, len(estimator.methods), len(estimator.parameters))
     messages = [""] * len(draws.data)
@@ -102,7 +115,7 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
     sourced: dict[int, dict[Source, Any]] = {}
     alone = [m for m, method in enumerate(estimator.methods) if not _in_programs(method)]
     left = set(range(len(draws.data)))
-    for group in _groups(estimator, draws):
+    for group in _groups(estimator, draws, only):
         lanes = _lanes(estimator, group)
         rows = lanes.rows
         settled = (lanes.state == newton.CONVERGED) | (lanes.state == newton.RISING)
@@ -120,7 +133,8 @@ def _answer(estimator: MaximumLikelihood, draws: Draws) -> Block:
             b = int(rows[k])
             fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, int(k)))
             sourced[b] = {source: values[k] for source, values in lanes.sources.items()}
-        _refit(estimator, draws, group, fits, sourced)
+        if only is None:
+            _refit(estimator, draws, group, fits, sourced)
     for b in sorted(fits):
         messages[b] = gather(estimator, draws, b, fits[b], sourced[b], block, alone)
     together(estimator, draws, fits, sourced, block, alone, messages)
@@ -200,8 +214,11 @@ class _Group(NamedTuple):
     members: list[_Member]
 
 
-def _groups(estimator: MaximumLikelihood, draws: Draws) -> list[_Group]:
-    """Sort data sets by padded length and kind, those aside whose start is not inside."""
+def _groups(estimator: MaximumLikelihood, draws: Draws, only: int | None) -> list[_Group]:
+    """Sort data sets by padded length and kind, those aside whose start is not inside.
+
+    With data sets of the length `only` alone, unpadded, where one is given.
+    """
     model = estimator.model
     by_kind: dict[Any, list[_Member]] = {}
     for b, data in enumerate(draws.data):
@@ -210,7 +227,9 @@ def _groups(estimator: MaximumLikelihood, draws: Draws) -> list[_Group]:
         try:
             start = np.asarray(model.start(data), dtype=float)
             n = observations(data)
-            key = (programs.bucket(n), start.shape, _kind(data))
+            if n != (only or n):
+                continue
+            key = (only or programs.bucket(n), start.shape, _kind(data))
         except STOPS:
             raise
         except BaseException:

@@ -166,6 +166,15 @@ class MaximumLikelihood:
         }
         return {name: needs for name, needs in found.items() if needs}
 
+    @property
+    def by_observation(self) -> tuple[str, ...]:
+        """Names of the methods that look at single terms of the log-likelihood."""
+        return tuple(
+            method.name
+            for method in self.methods
+            if any(getattr(source, "by_observation", False) for source in method.sources)
+        )
+
     def bind(self, data: Data) -> Objective:
         """Bind the model to data, with automatic derivatives where a method needs them."""
         return objective(self.model, data, autodiff=bool(self.lacking))

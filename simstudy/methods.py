@@ -83,7 +83,9 @@ class Inference:
 class Source(Protocol):
     """Something computed once per fit. Equal sources are computed once; hashable, so frozen.
 
-    `needs` names the exact derivatives it uses: any of "score", "hessian".
+    `needs` names the exact derivatives it uses: any of "score", "hessian". One that takes terms of
+    the log-likelihood for those of single observations (scores, resamples) says so by an attribute
+    `by_observation = True`: it is refused where terms look at other observations.
     """
 
     @property
@@ -126,6 +128,7 @@ class ExactScores:
     """S from the model's own `score`, or by automatic differentiation."""
 
     needs: ClassVar[tuple[str, ...]] = ("score",)
+    by_observation: ClassVar[bool] = True
 
     def __call__(self, fitted: Fitted) -> Array:
         """Return S, `(p, p)`."""
@@ -139,6 +142,7 @@ class CentralScores:
     """S from central differences of the log-likelihood per observation."""
 
     needs: ClassVar[tuple[str, ...]] = ()
+    by_observation: ClassVar[bool] = True
 
     def __call__(self, fitted: Fitted) -> Array:
         """Return S, `(p, p)`."""
@@ -234,6 +238,7 @@ class Refits:
 
     count: int = 199
     needs: ClassVar[tuple[str, ...]] = ()
+    by_observation: ClassVar[bool] = True
 
     def __call__(self, fitted: Fitted) -> Array:
         """Return the estimates, `(count, p)`, nan in the rows of failed refits."""

@@ -27,6 +27,7 @@ from simstudy.lock import WHOLE, held, set_aside
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
+from simstudy.repeats import check_repeats, other_random_state
 from simstudy.replicate import block, limited, unanswered
 from simstudy.store import Store
 from simstudy.study import Reference, Scenario, Study, StudyError, example, load
@@ -375,17 +376,20 @@ def _unheard() -> Iterator[None]:
 def _first(study: Study, chosen: Sequence[int], again: bool) -> float:
     """Run replicate 0 of every scenario here; return the mean seconds one replicate takes.
 
-    With `again` by replicate 1 where there is time for it: the first call loads and caches. An
-    exception that comes again for replicates 1 to 4 is a programming error and stops the study with
-    its traceback; one that does not is that data set's.
+    An exception that comes again for replicates 1 to 4 is a programming error and stops the study
+    with its traceback; one that does not is that data set's. Then replicate 0 runs once more, under
+    another state of the global random generators: two answers are refused. With `again` in every
+    scenario, where there is time for it, and that run is timed: the first call loads and caches.
+    Otherwise where an estimator has not been seen twice.
     """
     from threadpoolctl import threadpool_limits
 
     began = time.perf_counter()
+    answers: dict[int, dict[str, Block]] = {}
     with threadpool_limits(limits=1):
         for index in chosen:
             try:
-                block(study, index, 0, 1, strict=True)
+                answers[index] = block(study, index, 0, 1, strict=True)
             except STOPS:
                 raise
             except BaseException as error:
@@ -396,11 +400,17 @@ def _first(study: Study, chosen: Sequence[int], again: bool) -> float:
                     if isinstance(error, Exception):
                         raise error
                     raise StudyError(f"the study's code ended the process: {describe(error)}")
-        if again and time.perf_counter() - began < SECONDS_PER_TASK:
-            began = time.perf_counter()
-            for index in chosen:
-                block(study, index, 1, 2)
-    return (time.perf_counter() - began) / len(chosen)
+        spent = time.perf_counter() - began
+        whole = again and spent < SECONDS_PER_TASK
+        began = time.perf_counter()
+        seen: set[str] = set()
+        for index in chosen:
+            if whole or not seen >= answers.get(index, {}).keys():
+                with other_random_state():
+                    found = block(study, index, 0, 1)
+                check_repeats(study.scenarios[index], answers.get(index, {}), found)
+                seen |= answers.get(index, {}).keys()
+    return (time.perf_counter() - began if whole else spent) / len(chosen)
 
 
 def _answered(study: Study, index: int, replicate: int) -> bool:

@@ -9,8 +9,7 @@ import hashlib
 import importlib.util
 import itertools
 import sys
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simstudy import reach
-from simstudy.arrays import Array, Data, observations
-from simstudy.derivatives import (
-    central_gradient,
-    objective,
-    rise_steps,
-    score_differences,
-    traceable,
-)
+from simstudy.arrays import Array, Data
 from simstudy.estimators import Estimator, MaximumLikelihood
 from simstudy.mechanism import Mechanism
 from simstudy.model import inside
@@ -256,13 +248,11 @@ class Study:
         Raises
         ------
         StudyError
-            When `draw` ignores its generator, a log-likelihood does not answer with one finite real
-            number per observation, derivatives are wrong, or a method's needs are not met.
+            See `simstudy.checks.check`.
         """
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            for scenario in self.scenarios:
-                _check_scenario(self, scenario)
+        from simstudy.checks import check
+
+        check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,151 +474,4 @@ def _check_truth(study: Study, scenario: Scenario) -> None:
         raise StudyError(
             f"scenario {scenario.key!r} has an empty truth; name at least one of "
             f"{', '.join(sorted(known))}"
-        )
-
-
-def _check_scenario(study: Study, scenario: Scenario) -> None:
-    """Check with one data set after another, up to the fifth; raise what the first one raised.
-
-    What is wrong with the study is wrong with all five; what is not is that data set's own.
-    """
-    errors = []
-    for replicate in range(5):
-        try:
-            data = _check_draw(study, scenario, replicate)
-            for estimator in study.answering(scenario):
-                if isinstance(estimator, MaximumLikelihood):
-                    _check_model(estimator, scenario, data)
-            return
-        except Exception as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _check_draw(study: Study, scenario: Scenario, replicate: int) -> Data:
-    """Draw one data set and hold it against itself and against others."""
-    data = draw(study, scenario, replicate)
-    try:
-        observations(data)
-    except ValueError as error:
-        raise StudyError(f"scenario {scenario.key!r}: {error}") from error
-    if not _same(data, draw(study, scenario, replicate)):
-        raise StudyError(
-            f"scenario {scenario.key!r}: draw gave two data sets for the same generator; it takes "
-            "random numbers from elsewhere: use only the generator it is handed"
-        )
-    if all(_same(data, other) for other in _others(study, scenario, replicate)):
-        raise StudyError(
-            f"scenario {scenario.key!r}: draw ignores its generator: 30 replicates are identical; "
-            "take every random number from the generator it is handed"
-        )
-    return data
-
-
-def _others(study: Study, scenario: Scenario, replicate: int) -> Iterator[Data]:
-    """Draw the data sets of the next 30 replicates, those that can be drawn."""
-    for other in range(replicate + 1, replicate + 31):
-        with contextlib.suppress(Exception):
-            yield draw(study, scenario, other)
-
-
-def _same(one: Data, other: Data) -> bool:
-    """Tell whether two data sets are equal to the bit."""
-    if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    arrays = np.asarray(one), np.asarray(other)
-    if arrays[0].dtype == object:
-        return bool(arrays[0].tolist() == arrays[1].tolist())
-    return arrays[0].tobytes() == arrays[1].tobytes()
-
-
-def _check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -> None:
-    """Hold a model's log-likelihood and derivatives against what is due, at the truth."""
-    model = estimator.model
-    try:
-        known = [scenario.truth[name] for name in model.names]
-    except KeyError:
-        known = np.asarray(model.start(data), dtype=float).tolist()
-    theta = np.array(known, dtype=float)
-    here = f"scenario {scenario.key!r}, model {model.name!r}"
-    at = ", ".join(f"{name}={value:g}" for name, value in zip(model.names, theta, strict=True))
-    _check_terms(f"{here}: loglik at {at}", model.loglik(theta, data), observations(data))
-    target = _check_needs(estimator, theta, data) if estimator.lacking else objective(model, data)
-    steps, _ = rise_steps(target.value, theta)
-    if model.score is not None:
-        given, found = np.asarray(model.score(theta, data)), score_differences(target, theta)
-        _check_close(f"{here}: score at {at}", given * steps, found * steps)
-    if model.hessian is not None:
-        slope = target.gradient if model.score is not None else None
-        given = np.asarray(model.hessian(theta, data))
-        if slope is not None:
-            found = -central_gradient(slope, theta, steps / 14)
-            _check_close(f"{here}: hessian at {at}", given * np.outer(steps, steps) * 50,
-                         found * np.outer(steps, steps) * 50)  # fmt: skip
-
-
-def _check_terms(here: str, terms: Any, n: int) -> None:
-    """Refuse anything but n real numbers, not all of them nan."""
-    if terms is None:
-        raise StudyError(f"{here} returned None; it must return one number per observation, ({n},)")
-    values = np.asarray(terms)
-    if values.shape != (n,):
-        raise StudyError(
-            f"{here} has the shape {values.shape}; due is one number per observation, ({n},): "
-            "return the terms of the sum, not the sum"
-        )
-    if values.dtype.kind not in "fiu":
-        raise StudyError(f"{here} is of type {values.dtype}; due are real numbers")
-    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
-        raise StudyError(f"{here} is in less than double precision; differences need float64")
-    if not np.isfinite(values).any():
-        raise StudyError(
-            f"{here} is not finite for any observation (the first is {values[0]}); the mechanism's "
-            "truth must be possible under the model"
-        )
-    if not np.isfinite(values).all():
-        bad = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise StudyError(
-            f"{here} is {values[bad]} for observation {bad} (the first of "
-            f"{int((~np.isfinite(values)).sum())}); the truth must be possible under the model"
-        )
-
-
-def _check_needs(estimator: MaximumLikelihood, theta: Array, data: Data) -> Any:
-    """Refuse methods whose exact derivatives neither the model nor JAX can give."""
-    method, needs = next(iter(estimator.lacking.items()))
-    says = (
-        f"estimator {estimator.name!r}: method {method!r} needs the exact {' and '.join(needs)}, "
-        f"which model {estimator.model.name!r} does not bring"
-    )
-    ask = (
-        "give the model score= and hessian=, or ask for observed-central, opg-central or "
-        "sandwich-central by name"
-    )
-    if importlib.util.find_spec("jax") is None:
-        raise StudyError(
-            f"{says} and JAX, which could derive it, is not installed: pip install "
-            "'simstudy[jax]', "
-            f"or {ask}"
-        )
-    trouble = traceable(estimator.model, theta, data)
-    if trouble:
-        raise StudyError(
-            f"{says}, and JAX cannot trace its log-likelihood ({trouble}): write it with the "
-            "functions "
-            f"of simstudy.arrays (or jax.numpy), without Python's if on parameters, or {ask}"
-        )
-    return objective(estimator.model, data, autodiff=True)
-
-
-def _check_close(here: str, given: Array, found: Array) -> None:
-    """Refuse derivatives that differ from differences by more than a ten-thousandth of a rise."""
-    if given.shape != found.shape:
-        raise StudyError(f"{here} has the shape {given.shape}; due is {found.shape}")
-    size = np.abs(found).max() + 1e-3
-    if not np.abs(given - found).max() <= 1e-3 * size:
-        raise StudyError(
-            f"{here} differs from numerical differences of the log-likelihood by up to "
-            f"{np.abs(given - found).max() / size:.1%} of its largest element; correct it, or "
-            "leave it out"
         )
