@@ -15,7 +15,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -185,15 +185,9 @@ def _by_loop(
     """Let the loop engine answer where the programs came to no verdict: a saddle, a wall."""
     if not rows:
         return block
-    sub = replace(
-        draws,
-        replicates=[draws.replicates[b] for b in rows],
-        data=[draws.data[b] for b in rows],
-        asked=draws.asked[rows],
-    )
     rest = np.setdiff1d(np.arange(len(draws.data)), rows)
     kept = {name: values[rest] for name, values in block.arrays().items()}
-    whole = join([Block.from_arrays(kept), estimator.answer(sub)])
+    whole = join([Block.from_arrays(kept), estimator.answer(draws.part(rows))])
     order = np.argsort(np.concatenate([rest, np.array(rows)]))
     return Block.from_arrays({name: values[order] for name, values in whole.arrays().items()})
 

@@ -52,6 +52,18 @@ class Draws:
     strict: bool = False
     heard: dict[int, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
 
+    def part(self, rows: Sequence[int]) -> Draws:
+        """Return some of the data sets, each with its own warnings."""
+        heard: dict[int, dict[str, None]] = defaultdict(dict)
+        heard |= {place: dict(self.heard[b]) for place, b in enumerate(rows) if b in self.heard}
+        return replace(
+            self,
+            replicates=[self.replicates[b] for b in rows],
+            data=[self.data[b] for b in rows],
+            asked=self.asked[list(rows)],
+            heard=heard,
+        )
+
 
 @runtime_checkable
 class Estimator(Protocol):

@@ -7,6 +7,8 @@ polished to an EDM of 5e-17, which is 1e-8 standard errors each), standard error
 import itertools
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +200,29 @@ def test_saddles_and_walls_go_to_the_loop():
     one, other = both(model, mechanism, {"n": 60}, [OBSERVED_CENTRAL], 8)
     assert_array_equal(one.status, other.status)
     assert_allclose(np.sort(one.estimate), np.sort(other.estimate), rtol=1e-6)
+
+
+def test_each_warning_of_a_draw_stays_with_its_replicate_where_some_fits_go_to_the_loop():
+    def draw(rng, n):
+        data = rng.exponential(size=n)
+        if data[0] < 0.7:
+            warnings.warn(f"the first is {data[0]:.3f}", stacklevel=1)
+        return data
+
+    def start(data):  # the programs leave what starts outside to the loop
+        return np.full(1, -1.0 if data[1] < 0.7 else 1.0)
+
+    model = replace(exponential.MODEL, start=start)
+    mechanism = Mechanism("warns", draw, lambda n: {"rate": 1.0})
+    s = study(model, mechanism, {"n": 20}, [OBSERVED])
+    data = [draws.data[0] for i in range(30) for _, draws in loop.draws_of(s, 0, i, i + 1)]
+    due = [f"UserWarning: the first is {d[0]:.3f}" if d[0] < 0.7 else "" for d in data]
+    outside = [bool(d[1] < 0.7) for d in data]
+    assert set(zip(map(bool, due), outside, strict=True)) == {
+        (told, out) for told in (True, False) for out in (True, False)
+    }
+    for engine in (loop, batched):
+        assert engine.block(s, 0, 0, 30)["exponential"].audit["warnings"].tolist() == due
 
 
 def test_a_formula_that_raises_for_some_fits_spares_the_others():
