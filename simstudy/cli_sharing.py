@@ -77,6 +77,7 @@ def collect(folder: Path) -> int:
     store = Store(folder)
     for path in store.check():
         print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
-    store.gather_runs()
+    for path in store.gather_runs():
+        print(f"damaged note of a share's run moved aside: {path}", file=sys.stderr)
     print(f"report: {Result(folder).report()}")
     return status(folder)

@@ -3,8 +3,9 @@
 A block's file is `blocks/<scenario>/<first>-<last>.<digest>.npz`, the digest being the BLAKE2 hash
 of its bytes and of what they belong to: the study as the folder was begun with, scenario,
 replicates. It is written under another name, synced and renamed, so that it is there whole or not
-at all; a file whose digest does not match is moved aside and its replicates are pending again. Of
-a study that was extended by methods, the name says which extensions a file holds:
+at all; a file whose digest does not match is moved aside and its replicates are pending again. In
+it stands what of the manifest is about it, so that a manifest that is damaged or lost is made again
+from the blocks. Of a study that was extended by methods, the name says which extensions a file holds:
 `<first>-<last>.<since>-<upto>.<digest>.npz`. Small blocks are merged into larger ones.
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import json
 import os
 import re
 import zipfile
@@ -27,14 +27,14 @@ import numpy as np
 
 from simstudy.extension import Since, extended, gaps, methods, together
 from simstudy.fingerprint import describe, differences, renewed, versions
+from simstudy.manifest import MANIFEST, as_json, excerpt, read_excerpt, rebuilt, sealed, unsealed
 from simstudy.records import Block, Cell, join
 from simstudy.study import Reference, Study, StudyError
 from simstudy.written import save
 
-MANIFEST = "manifest.json"
 # blocks of so many replicates are small; so many of them, if so many follow one another, are merged
 SMALL, MERGED, FEWEST = 100, 200, 20
-_NEEDED = {"study", "runs", "identity", "accepted", "versions"}
+_RUN = ("started", "seconds", "replicates")
 _BLOCK = re.compile(r"(\d{9,})-(\d{9,})(?:\.(\d+)-(\d+))?\.[0-9a-f]{16}\.npz")
 
 
@@ -61,7 +61,9 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Look at a folder; nothing is created."""
         self.folder = Path(folder)
-        self._known: tuple[str, Since] | None = None
+        self._known: dict[str, Any] | None = None
+        self._excerpts: dict[str, bytes] = {}
+        self._rebuilt: dict[str, dict[str, Any] | None] = {}
         self._small: dict[tuple[str, int, int], list[tuple[Piece, Mapping[str, Block]]]] = {}
 
     def open(
@@ -94,9 +96,8 @@ class Store:
             When the folder holds another study, or cannot be written.
         """
         asked = describe(study, reference)
-        manifest = self.folder / MANIFEST
-        if manifest.exists():
-            stored = self.manifest()
+        stored, wrong = self._found()
+        if stored is not None:
             lines = differences(stored["study"], asked, code=not accept_code)
             if lines:
                 raise StudyError(
@@ -109,65 +110,119 @@ class Store:
             kept = {name: stored[name] for name in ("runs", "identity", "accepted")}
             changed = differences(stored["study"], asked) + renewed(stored["versions"], versions())
             kept["accepted"] = list(dict.fromkeys(kept["accepted"] + changed))
-            if shared and not changed and _json(asked) == _json(stored["study"]):
+            kept["revision"] = stored["revision"] + 1
+            if shared and not changed and not wrong and as_json(asked) == as_json(stored["study"]):
                 return
+        elif self.pieces():
+            raise StudyError(self._unknown(wrong))
         else:
-            occupied = self.folder.is_dir() and any(self.folder.iterdir())
-            if occupied and (self.folder / "blocks").exists():
-                raise StudyError(
-                    f"{self.folder} holds blocks but no {MANIFEST}; give another folder with "
-                    "--out, "
-                    "or move that one away"
-                )
             asked = extended(None, asked)
-            kept = {"runs": [], "identity": identity(asked), "accepted": []}
+            kept = {"runs": [], "identity": identity(asked), "accepted": [], "revision": 0}
         try:
             (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
-            self._write(manifest, _json({"study": asked, **run, **kept, "versions": versions()}))
-            self._known = None
+            if wrong:
+                self._aside(self.folder / MANIFEST, MANIFEST)
+            self._note({"study": asked, **run, **kept, "versions": versions()})
         except OSError as error:
             raise StudyError(
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
             ) from error
 
     def begun(self) -> bool:
-        """Tell whether the folder holds a study."""
-        return (self.folder / MANIFEST).exists()
+        """Tell whether the folder holds a study, or blocks of one."""
+        return self._found()[0] is not None or bool(self.pieces())
 
     def manifest(self) -> dict[str, Any]:
-        """Read the manifest.
+        """Read the manifest; where it is damaged or lost, what the blocks say of it.
 
         Raises
         ------
         StudyError
-            When there is none, or it cannot be read.
+            When there is none, or none that can be read.
+        """
+        found, wrong = self._found()
+        if found is not None:
+            return found
+        if self.pieces():
+            raise StudyError(self._unknown(wrong))
+        raise StudyError(
+            f"{self.folder} holds no results ({MANIFEST} {wrong or 'is not there'}); run the study "
+            "first, or give the right folder with --out"
+        )
+
+    def _found(self) -> tuple[dict[str, Any] | None, str]:
+        """Return the manifest, or what the blocks say of it, or None; and what was wrong with it.
+
+        Nothing is wrong with one that is not there where there are no blocks either.
         """
         path = self.folder / MANIFEST
         try:
-            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            lacking = _NEEDED - set(manifest if isinstance(manifest, dict) else ())
-            if lacking:
-                raise ValueError(f"it names no {', '.join(sorted(lacking))}")
-            return manifest
-        except FileNotFoundError:
-            raise StudyError(
-                f"{self.folder} holds no results (no {MANIFEST}); run the study first, or give "
-                "the right folder with --out"
-            ) from None
+            return unsealed(path.read_bytes()), ""
+        except (FileNotFoundError, NotADirectoryError):
+            wrong = "is lost" if self.pieces() else ""
         except ValueError as error:
-            raise StudyError(f"{path} cannot be read: {error}; move the folder away") from error
+            wrong = f"cannot be read: {error}"
+        except OSError as error:
+            raise StudyError(f"cannot read {path}: {error.strerror}") from error
+        if wrong not in self._rebuilt:
+            self._rebuilt[wrong] = rebuilt(self._told(), wrong)
+        return self._rebuilt[wrong], wrong
+
+    def _told(self) -> Iterator[dict[str, Any]]:
+        """Yield what the blocks keep of the manifest, of those that are whole."""
+        for piece in self.pieces():
+            content = piece.path.read_bytes()
+            try:
+                with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                    found = read_excerpt(arrays["about"].tobytes())
+            except (ValueError, KeyError, zipfile.BadZipFile, EOFError):
+                continue
+            if piece.path.name == _named(piece, found["identity"], content):
+                yield found
+
+    def _unknown(self, wrong: str) -> str:
+        return (
+            f"{self.folder} holds blocks, but {MANIFEST} {wrong}, and no block says what it "
+            "belongs to; give another folder with --out, or begin anew with --fresh, which moves "
+            "this one aside"
+        )
+
+    def _note(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest."""
+        save(sealed(manifest), self.folder / MANIFEST)
+        self._known = None
+        self._excerpts.clear()
+        self._rebuilt.clear()
+
+    def _aside(self, path: Path, name: str) -> Path:
+        """Move a damaged file aside; return its new place."""
+        aside = self.folder / "damaged"
+        aside.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(aside / name)
+        return aside / name
 
     def note_share(self, share: str, entry: Mapping[str, Any]) -> None:
         """Keep one share's run in a file of its own until `gather_runs`."""
         (self.folder / "shares").mkdir(exist_ok=True)
         name = f"{share}.{entry['started'].replace(':', '')}.json"
-        self._write(self.folder / "shares" / name, _json(entry))
+        save(sealed(entry), self.folder / "shares" / name)
 
-    def gather_runs(self) -> None:
-        """Put the runs of shares into the manifest."""
-        for path in sorted((self.folder / "shares").glob("*.json")):
-            self.note_run(json.loads(path.read_text(encoding="utf-8")))
-            path.unlink()
+    def gather_runs(self) -> list[Path]:
+        """Put the runs of shares into the manifest; return where damaged ones were moved to."""
+        paths = sorted((self.folder / "shares").glob("*.json"))
+        entries, moved = [], []
+        for path in paths:
+            try:
+                entries.append(unsealed(path.read_bytes(), _RUN))
+            except ValueError:
+                moved.append(self._aside(path, path.name))
+        if entries:
+            manifest = self.manifest()
+            self._note({**manifest, "runs": [*manifest["runs"], *entries]})
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return moved
 
     def done(self) -> dict[str, int]:
         """Count the stored replicates of those that the manifest asks for, by scenario."""
@@ -182,12 +237,12 @@ class Store:
         """Add one run to the manifest: when it started, how long it took, how much it did."""
         manifest = self.manifest()
         manifest["runs"].append(dict(entry))
-        self._write(self.folder / MANIFEST, _json(manifest))
+        self._note(manifest)
 
     def pieces(self) -> list[Piece]:
         """List the blocks' files, in the order of scenario and replicate."""
         found = []
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for scenario in os.scandir(self.folder / "blocks"):
                 if scenario.is_dir():
                     found += _listed(Path(scenario.path))
@@ -217,7 +272,7 @@ class Store:
 
     def methods(self, since: int) -> dict[str, list[str]]:
         """List the methods, by estimator, that came with an extension or later."""
-        return methods(self._identity()[1], since, self._upto())
+        return methods(self._since(), since, self._upto())
 
     def pending(
         self, study: Study, replicates: int, size: int, since: int = 0
@@ -251,17 +306,19 @@ class Store:
                 found += lacking
                 yield from ((key, number, first, last) for first, last in lacking)
 
-    def _identity(self) -> tuple[str, Since]:
-        """Return what the folder's blocks belong to, and the extension that each method is of."""
+    def _now(self) -> dict[str, Any]:
+        """Return the manifest as it was when it was last written or needed here."""
         if self._known is None:
-            manifest = self.manifest()
-            numbers = {e["name"]: e["since"] for e in manifest["study"]["estimators"]}
-            self._known = manifest["identity"], numbers
+            self._known = self.manifest()
         return self._known
+
+    def _since(self) -> Since:
+        """Return the extension that each method is of."""
+        return {e["name"]: e["since"] for e in self._now()["study"]["estimators"]}
 
     def _upto(self) -> int:
         """Number the last extension."""
-        return max(number for own in self._identity()[1].values() for number in own.values())
+        return max(number for own in self._since().values() for number in own.values())
 
     def save(
         self, scenario: str, first: int, last: int, blocks: Mapping[str, Block], since: int = 0
@@ -284,6 +341,7 @@ class Store:
         np.savez(
             buffer,
             estimators=np.array(list(blocks)),
+            about=np.frombuffer(self._excerpt(scenario), dtype=np.uint8),
             **{
                 f"{number}:{name}": values
                 for number, block in enumerate(blocks.values())
@@ -295,8 +353,16 @@ class Store:
         target.mkdir(exist_ok=True)
         piece = Piece(scenario, first, last, target, since, self._upto())
         piece = replace(piece, path=target / self._name(piece, content))
-        self._write(piece.path, content)
+        save(content, piece.path)
         return piece
+
+    def _excerpt(self, scenario: str) -> bytes:
+        """Write what of the manifest is about the blocks in one scenario's folder."""
+        if scenario not in self._excerpts:
+            keys = [entry["key"] for entry in self._now()["study"]["scenarios"]]
+            own = [number for number, key in enumerate(keys) if folder(key) == scenario]
+            self._excerpts[scenario] = excerpt(self._now(), own)
+        return self._excerpts[scenario]
 
     def _merge(
         self, run: Sequence[tuple[Piece, Mapping[str, Block]]]
@@ -322,7 +388,7 @@ class Store:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 by_number: dict[int, dict[str, Any]] = {}
-                for name in set(arrays.files) - {"estimators"}:
+                for name in set(arrays.files) - {"estimators", "about"}:
                     number, _, column = name.partition(":")
                     by_number.setdefault(int(number), {})[column] = arrays[name]
                 return {
@@ -338,13 +404,8 @@ class Store:
         return content if piece.path.name == self._name(piece, content) else None
 
     def _name(self, piece: Piece, content: bytes) -> str:
-        """Name a block's file after what it holds and a digest of that and what it belongs to."""
-        span = f"{piece.first:09d}-{piece.last:09d}"
-        if piece.upto:
-            span += f".{piece.since}-{piece.upto}"
-        belongs = f"{self._identity()[0]} {piece.scenario} {span} ".encode()
-        digest = hashlib.blake2b(belongs + content, digest_size=8).hexdigest()
-        return f"{span}.{digest}.npz"
+        """Name a block's file after what it holds and what it belongs to."""
+        return _named(piece, self._now()["identity"], content)
 
     def check(self) -> list[Path]:
         """Move damaged files aside, so that they are pending again; return their new places."""
@@ -352,9 +413,7 @@ class Store:
         for piece in self.pieces():
             with contextlib.suppress(FileNotFoundError):  # another share merged it meanwhile
                 if self._content(piece) is None:
-                    aside = self.folder / "damaged"
-                    aside.mkdir(exist_ok=True)
-                    moved.append(piece.path.rename(aside / f"{piece.scenario}-{piece.path.name}"))
+                    moved.append(self._aside(piece.path, f"{piece.scenario}-{piece.path.name}"))
         return moved
 
     def cells(self) -> list[list[Cell]]:
@@ -386,7 +445,7 @@ class Store:
 
     def _joined(self, cells: Sequence[Cell], most: int | None) -> list[tuple[Cell, Block]]:
         """Join the blocks of one scenario; an empty list where there are none."""
-        numbers = self._identity()[1]
+        numbers = self._since()
         blocks = self._loaded(cells[0].scenario, most)
         return [
             (cell, together(cell, parts, most))
@@ -422,15 +481,21 @@ class Store:
                 continue
         raise StudyError(f"{self.folder} changes while it is read; wait for the run that does that")
 
-    def _write(self, path: Path, content: bytes) -> None:
-        """Write under another name, sync, rename."""
-        save(content, path)
-
 
 def identity(study: Mapping[str, Any]) -> str:
     """Hash the study that a folder is begun with: blocks of another one are told by it."""
     said = {name: value for name, value in study.items() if name not in ("aims", "replicates")}
-    return hashlib.blake2b(_json(said), digest_size=8).hexdigest()
+    return hashlib.blake2b(as_json(said), digest_size=8).hexdigest()
+
+
+def _named(piece: Piece, identity: str, content: bytes) -> str:
+    """Name a block's file by a digest of its bytes and of what they belong to."""
+    span = f"{piece.first:09d}-{piece.last:09d}"
+    if piece.upto:
+        span += f".{piece.since}-{piece.upto}"
+    belongs = f"{identity} {piece.scenario} {span} ".encode()
+    digest = hashlib.blake2b(belongs + content, digest_size=8).hexdigest()
+    return f"{span}.{digest}.npz"
 
 
 def _listed(blocks: Path) -> list[Piece]:
@@ -478,7 +543,3 @@ def _alike(factors: list[dict[str, Any]]) -> list[dict[str, Any]]:
             else:
                 row[name] = value if whole else np.nan if value is None else float(value)
     return alike
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

@@ -44,7 +44,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "plots.py": (1170, "a list of ten figures, each one function; half of it are docstrings"),
     "report.py": (780, "the words of the page, then one function for each section"),
     "run.py": (560, "the loop over workers with what watches it: progress, settling, restart"),
-    "store.py": (500, "everything that writes or reads a results folder, and nothing else does"),
+    "store.py": (570, "everything that writes or reads a results folder, and nothing else does"),
     "study.py": (500, "a study refuses to contradict itself where it is defined"),
     "summary.py": (420, "both ways to the measures, of a study's table and of anybody's"),
     "verdicts.py": (870, "the rule, the reasons and the headline read the same few numbers"),

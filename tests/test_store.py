@@ -1,6 +1,7 @@
 """The journal keeps every block whole or not at all, finds damage, and never mixes two studies."""
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,8 @@ from numpy.testing import assert_array_equal
 from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Scenario, Study, grid, load
 from simstudy.covariance import observed, opg
 from simstudy.intervals import log_wald
-from simstudy.methods import BOOTSTRAP, OBSERVED, ExactHessian, ExactScores, Wald
-from simstudy.models import exponential
+from simstudy.methods import BOOTSTRAP, OBSERVED, OPG, ExactHessian, ExactScores, Wald
+from simstudy.models import exponential, normal
 from simstudy.records import Block
 from simstudy.replicate import block
 from simstudy.store import Store, describe, differences, folder
@@ -198,7 +199,7 @@ FILE = '''"""Aims."""
 import numpy as np
 from simstudy import MaximumLikelihood, Mechanism, Scenario, Study
 from simstudy.methods import OBSERVED
-from simstudy.models import exponential
+from simstudy.models import exponential, normal
 
 
 def draw(rng, n):
@@ -568,6 +569,7 @@ def test_the_manifest_says_what_was_run(tmp_path):
     study, store = stored(tmp_path, rates(fewer={"observed": 4}, aims="Aims in größe."))
     store.note_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
     manifest = json.loads((store.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest.pop("checksum")
     assert manifest == store.manifest()
     described = manifest["study"]
     assert {name: described[name] for name in ("name", "aims", "seed", "level", "replicates")} == {
@@ -590,27 +592,147 @@ def test_runs_are_kept_when_the_folder_is_taken_again(tmp_path):
     assert len(store.manifest()["runs"]) == 1
 
 
+@pytest.mark.parametrize(
+    "content", [b"{", b"[1]", b'{"started": "2026"}', b"\xff", b"[" * 100_000, b""]
+)
+def test_a_damaged_note_of_a_shares_run_is_moved_aside(tmp_path, content):
+    _, store = stored(tmp_path)
+    entry = {"started": "2026-01-01T10:00", "seconds": 1.0, "replicates": 12}
+    store.note_share("1-of-2", entry)
+    (store.folder / "shares" / "2-of-2.json").write_bytes(content)
+    assert store.gather_runs() == [store.folder / "damaged" / "2-of-2.json"]
+    assert store.manifest()["runs"] == [entry]
+    assert store.gather_runs() == []
+    assert store.manifest()["runs"] == [entry]
+
+
 def test_a_folder_without_a_manifest_holds_no_results(tmp_path):
     with pytest.raises(StudyError, match=r"holds no results.*run the study first.*--out"):
         Store(tmp_path).manifest()
 
 
-@pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"study": {}}', "\x00"], ids=repr)
-def test_a_manifest_that_cannot_be_read_is_told(tmp_path, content):
+BROKEN = ["{", "", "[]", "{}", '{"study": {}}', "\x00", "[" * 100_000, "\ud800", None]
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=lambda content: repr(content)[:20])
+def test_a_manifest_that_is_damaged_or_lost_is_made_again_from_the_blocks(tmp_path, content):
     study, store = stored(tmp_path)
-    (store.folder / "manifest.json").write_text(content)
-    for attempt in (store.manifest, lambda: store.open(study, None, RUN)):
-        with pytest.raises(
-            StudyError, match=r"manifest\.json cannot be read.*move the folder away"
-        ):
-            attempt()
+    expected, before, path = by_scenario(store), store.manifest(), store.folder / "manifest.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content.encode(errors="surrogatepass"))
+    again = Store(store.folder)
+    assert again.begun()
+    found = again.manifest()
+    assert {**found, "accepted": [], "runs": []} == {**before, "runs": []}
+    assert "made again from the blocks" in found["accepted"][0]
+    for key, values in by_scenario(again).items():
+        assert_array_equal(values, expected[key], err_msg=key)
+    again.open(study, None, RUN)
+    assert again.pending(study, 6, 6) == []
+    assert json.loads(path.read_text(encoding="utf-8"))["checksum"]
+    assert (store.folder / "damaged" / "manifest.json").exists() == (content is not None)
+    with pytest.raises(StudyError, match="seed: stored 1, asked 2"):
+        again.open(rates(seed=2), None, RUN)
 
 
-def test_blocks_without_a_manifest_are_refused(tmp_path):
+@pytest.mark.parametrize("content", BROKEN[:-1], ids=lambda content: repr(content)[:20])
+def test_a_damaged_manifest_without_blocks_is_told_and_begun_anew(tmp_path, content):
+    study, store = stored(tmp_path)
+    shutil.rmtree(store.folder / "blocks")
+    (store.folder / "manifest.json").write_bytes(content.encode(errors="surrogatepass"))
+    with pytest.raises(StudyError, match=r"manifest\.json cannot be read: .*run the study first"):
+        store.manifest()
+    assert not store.begun()
+    store.open(study, None, RUN)
+    assert store.manifest()["revision"] == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"rate": 1.0', '"rate": 5.0'),
+        ('"n": 5', '"n": 6'),
+        ('"mu",\n     "sigma"', '"sigma",\n     "mu"'),
+        ('"observed",\n     "opg"', '"opg",\n     "observed"'),
+        ('"level": 0.95', '"level": 0.5'),
+        ('"since": {\n     "observed": 0', '"since": {\n     "observed": 1'),
+    ],
+)
+def test_what_is_edited_in_the_manifest_changes_no_result(tmp_path, old, new):
+    mechanism = replace(normal.MECHANISM, draw=lambda rng, n, rate: rng.normal(size=n))
+    scenarios = [Scenario(replace(mechanism, truth=lambda n, rate: {"mu": 0.0}),
+                          {"n": 5, "rate": 1.0})]  # fmt: skip
+    estimators = [MaximumLikelihood(normal.MODEL, [OBSERVED, OPG])]
+    _, store = stored(tmp_path, rates(scenarios=scenarios, estimators=estimators))
+    path, before = store.folder / "manifest.json", store.manifest()
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    found = Store(store.folder).manifest()
+    assert found["study"] == before["study"]
+    assert "edited or damaged" in found["accepted"][0]
+
+
+def test_flipped_bits_of_the_manifest_are_found_or_harmless(tmp_path):
+    """`make chaos` flips more of them."""
+    _, store = stored(tmp_path)
+    store.note_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
+    path, before = store.folder / "manifest.json", store.manifest()
+    content = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for at in rng.integers(8 * len(content), size=100):
+        bad = bytearray(content)
+        bad[at // 8] ^= 1 << (at % 8)
+        path.write_bytes(bad)
+        found = Store(store.folder).manifest()
+        assert found == before or found["accepted"], at
+        assert found["study"] == before["study"], at
+        assert found["identity"] == before["identity"], at
+
+
+def test_a_manifest_is_made_again_as_it_was_last_extended(tmp_path):
+    """With the methods, replicates and scenarios that came later, in their order."""
+    study, store = stored(tmp_path)
+    more = rates(scenarios=[*grid(exponential.MECHANISM, n=[7], rate=1.0), *study.scenarios],
+                 estimators=[replace(RATE, methods=[OBSERVED, BOOTSTRAP])],
+                 replicates=8)  # fmt: skip
+    store.open(more, None, RUN)
+    for since in store.begun_with():
+        part = more if since == 0 else more.part(store.methods(since))
+        for index, first, last in store.pending(more, 8, 3, since):
+            found = block(part, index, first, last)
+            store.save(more.scenarios[index].key, first, last, found, since)
+    before, expected = store.manifest(), by_scenario(store)
+    (store.folder / "manifest.json").unlink()
+    again = Store(store.folder)
+    assert again.manifest()["study"] == before["study"]
+    for key, values in by_scenario(again).items():
+        assert_array_equal(values, expected[key], err_msg=key)
+
+
+def test_a_scenario_without_blocks_comes_back_with_the_study(tmp_path):
+    study, store = stored(tmp_path)
+    for piece in store.pieces():
+        if piece.scenario == folder(study.scenarios[0].key):
+            piece.path.unlink()
+    (store.folder / "manifest.json").unlink()
+    assert len(store.manifest()["study"]["scenarios"]) == 1
+    store.open(study, None, RUN)
+    assert store.pending(study, 6, 6) == [(0, 0, 6)]
+    assert [s["key"] for s in store.manifest()["study"]["scenarios"]] == [
+        scenario.key for scenario in study.scenarios
+    ]
+
+
+def test_blocks_that_do_not_say_what_they_belong_to_are_refused(tmp_path):
     study, store = stored(tmp_path)
     (store.folder / "manifest.json").unlink()
-    with pytest.raises(StudyError, match=r"holds blocks but no manifest\.json.*--out"):
-        store.open(study, None, RUN)
+    for piece in store.pieces():
+        np.savez(piece.path, estimators=np.array(["exponential"]))
+    for attempt in (store.manifest, lambda: store.open(study, None, RUN)):
+        with pytest.raises(StudyError, match=r"holds blocks, but manifest\.json is lost.*--out"):
+            attempt()
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
