@@ -3,10 +3,12 @@
 A block's file is `blocks/<scenario>/<first>-<last>.<digest>.npz`, the digest being the BLAKE2 hash
 of its bytes and of what they belong to: the study as the folder was begun with, scenario,
 replicates. It is written under another name, synced and renamed, so that it is there whole or not
-at all; a file whose digest does not match is moved aside and its replicates are pending again. In
-it stands what of the manifest is about it, so that a manifest that is damaged or lost is made again
-from the blocks. Of a study that was extended by methods, the name says which extensions a file holds:
+at all; a file whose digest does not match is moved aside and its replicates are pending again. Of a
+study that was extended by methods, the name says which extensions a file holds:
 `<first>-<last>.<since>-<upto>.<digest>.npz`. Small blocks are merged into larger ones.
+
+The manifest has a checksum. What of it is about a block stands in the block, so that a manifest
+that is damaged or lost is made again from the blocks.
 """
 
 from __future__ import annotations
