@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import simstudy.store
 from checks import dead
 from simstudy import Result, cli, load
 from simstudy.cluster import Dask, connected
@@ -420,15 +421,15 @@ def alive(pid):
 
 def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(home, tmp_path, monkeypatch):
     study, reference = load(home / "faulty.py")
-    save, count = Store._write, iter(range(1000))
+    save, count = simstudy.store.save, iter(range(1000))
 
-    def full(self, path, content):
+    def full(content, path):
         if "blocks" in path.parts and next(count) >= 3:
             raise OSError(28, "No space left on device")
-        return save(self, path, content)
+        return save(content, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "_write", full)
+        patched.setattr(simstudy.store, "save", full)
         with pytest.raises(Stopped, match="No space left on device; what is stored stays"):
             run(study, reference=reference, out=tmp_path / "r", jobs=2, quiet=True, size=4)
     assert resumed(home, tmp_path / "r").computed == 12
