@@ -142,6 +142,24 @@ def _answer(estimator: MaximumLikelihood, draws: Draws, only: int | None) -> Blo
     return _by_loop(estimator, draws, sorted(left), block)
 
 
+def fit_of(estimator: MaximumLikelihood, draws: Draws) -> tuple[Fitted, dict[Source, Any]] | None:
+    """Return the first fit of some draws with what programs found for it, as `block` answers.
+
+    None where programs cannot run it, or came to no verdict: the loop engine answered.
+    """
+    if not _possible(estimator, draws):
+        return None
+    for group in _groups(estimator, draws, None):
+        lanes = _lanes(estimator, group)
+        if lanes.state[0] == newton.CONVERGED:
+            b = int(lanes.rows[0])
+            fitted = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, 0))
+            sourced = {b: {source: values[0] for source, values in lanes.sources.items()}}
+            _refit(estimator, draws, group, {b: fitted}, sourced)
+            return fitted, sourced[b]
+    return None
+
+
 def _in_programs(method: Any) -> bool:
     """Tell whether a method answers from arrays that the programs make."""
     sources = method.sources

@@ -346,28 +346,40 @@ def _replay(options: argparse.Namespace) -> int:
     """Run one replicate again and show it."""
     from dataclasses import replace
 
-    from simstudy.replay import debug, save, show
+    from simstudy.replay import debug, replay, save, show, unlike_stored
     from simstudy.store import Store
     from simstudy.study import StudyError, load
 
-    study, _ = load(options.study)
+    study, reference = load(options.study)
     store = Store(options.out or Path("results") / study.name)
+    manifest = store.manifest() if options.out or store.begun() else None
     if options.seed is not None:
         study = replace(study, seed=options.seed)
-    elif options.out or store.begun():
-        study = replace(study, seed=store.manifest()["study"]["seed"])
+    elif manifest is not None:
+        study = replace(study, seed=manifest["study"]["seed"])
     if not 0 <= options.scenario < len(study.scenarios):
         keys = "\n  ".join(f"{i}: {s.key}" for i, s in enumerate(study.scenarios))
         raise StudyError(f"no scenario {options.scenario}; there are\n  {keys}")
     if options.replicate < 0:
         raise StudyError(f"--replicate is {options.replicate}; replicates count from 0")
-    print(show(study, options.scenario, options.replicate))
+    place = options.scenario, options.replicate
+    engine = manifest["engine"] if manifest else "loop"
+    again = replay(study, *place, engine)
+    print(show(study, *place, again))
+    unlike = None
+    if manifest and manifest["study"]["seed"] == study.seed:
+        unlike = unlike_stored(study, reference, *place, again, store)
+    print(f"\nby the {engine} engine; " + (
+        f"nothing is stored of it in {store.folder}" if unlike is None
+        else "NOT WHAT IS STORED:\n" + "\n".join(unlike) if unlike
+        else "the same as what is stored, bit for bit"
+    ))  # fmt: skip
     if options.pdb:
         debug(study, options.scenario, options.replicate)
     if options.save is not None:
         save(study, options.scenario, options.replicate, options.save)
         print(f"data: {options.save}")
-    return DONE
+    return WRONG_INPUT if unlike else DONE
 
 
 def _folder(options: argparse.Namespace) -> Path:

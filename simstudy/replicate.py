@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections import defaultdict
 from copy import deepcopy
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from simstudy.arrays import Array, Data
-from simstudy.estimators import Draws, Estimator, MaximumLikelihood, describe, finished
-from simstudy.fit import Fit
+from simstudy.arrays import Data
+from simstudy.estimators import Draws, Estimator, describe, finished
 from simstudy.heard import BETWEEN, listening
-from simstudy.methods import Bootstrap, Fitted, OptimizerInverse, Wald, place_of
 from simstudy.records import Block, Status, empty, join
 from simstudy.streams import renewable, stream
 from simstudy.study import Scenario, Study, frozen
@@ -110,70 +105,6 @@ def draws_of(
         draws = Draws(replicates, data, asked, streams, study.level, strict, deepcopy(heard))
         found.append((estimator, draws))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """One replicate again: the data, and for each estimator its fit and each method's matrix.
-
-    `data` is the exception where there is none. `matrices` maps (estimator, method) to the
-    covariance, for the methods that have one.
-    """
-
-    data: Data | Exception
-    fits: dict[str, Fit | None]
-    blocks: dict[str, Block]
-    matrices: dict[tuple[str, str], Any]
-
-
-def replay(study: Study, index: int, replicate: int) -> Replay:
-    """Run one replicate again, with the same numbers, and keep everything."""
-    scenario = study.scenarios[index]
-    with threadpool_limits(limits=1), warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        blocks = block(study, index, replicate, replicate + 1)
-        rng = stream(study.seed, scenario.key, replicate, "data")
-        data = _draw(scenario, rng, strict=False)
-        fits: dict[str, Fit | None] = {}
-        matrices: dict[tuple[str, str], Any] = {}
-        streams = functools.partial(stream, study.seed, scenario.key, replicate)
-        for estimator in study.answering(scenario):
-            answer = blocks[estimator.name]
-            fits[estimator.name] = None
-            failed = answer.audit["status"][0] in (Status.data_error, Status.fit_error)
-            if isinstance(estimator, MaximumLikelihood) and not failed:
-                target = estimator.bind(data)
-                fit = fits[estimator.name] = estimator.fit(target)
-                if fit.status == Status.ok:
-                    fitted = Fitted(target, fit, study.level, streams)
-                    matrices |= _matrices(estimator, fitted, answer.status[0])
-    return Replay(data, fits, blocks, matrices)
-
-
-def _matrices(
-    estimator: MaximumLikelihood, fitted: Fitted, status: Array
-) -> dict[tuple[str, str], Array]:
-    """Return the covariance matrix of each method that answered and has one."""
-    found = {}
-    for m, method in enumerate(estimator.methods):
-        if status[m] in (Status.method_error, Status.not_asked):
-            continue
-        sourced = tuple(source(fitted) for source in method.sources)
-        if isinstance(method, Wald):
-            value = method.matrix(place_of(fitted.fit), sourced)[0]
-        elif isinstance(method, OptimizerInverse):
-            value = sourced[0].inverse
-        elif isinstance(method, Bootstrap):
-            value = _spread(sourced[0])
-        else:
-            continue
-        found[estimator.name, method.name] = value
-    return found
-
-
-def _spread(refits: Array) -> Array:
-    """Covariance of the refits that succeeded."""
-    return np.atleast_2d(np.cov(refits[np.isfinite(refits).all(axis=-1)], rowvar=False))
 
 
 def _draw(scenario: Scenario, rng: np.random.Generator, strict: bool) -> Data | Exception:

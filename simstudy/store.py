@@ -124,7 +124,8 @@ class Store:
             (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
             if wrong:
                 self._aside(self.folder / MANIFEST, MANIFEST)
-            self._note({"study": asked, **run, **kept, "versions": versions()})
+            bits = f"those of the {run['engine']} engine; the other one agrees to rounding only"
+            self._note({"study": asked, **run, "bits": bits, **kept, "versions": versions()})
         except OSError as error:
             raise StudyError(
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
@@ -445,10 +446,23 @@ class Store:
         # nothing of a scenario stays here while another reads it
         yield from filter(None, (self._joined(cells, most) for cells in self.cells()))
 
-    def _joined(self, cells: Sequence[Cell], most: int | None) -> list[tuple[Cell, Block]]:
-        """Join the blocks of one scenario; an empty list where there are none."""
+    def rows(self, scenario: str, replicate: int) -> list[tuple[Cell, Block]]:
+        """Read what is stored of one replicate: a block of one for each estimator that answered."""
+        cells = next((own for own in self.cells() if own and own[0].scenario == scenario), [])
+        found = self._joined(cells, None, replicate) if cells else []
+        chosen = [(cell, block, block.replicate == replicate) for cell, block in found]
+        return [
+            (cell, Block.from_arrays({name: v[rows] for name, v in block.arrays().items()}))
+            for cell, block, rows in chosen
+            if rows.any()
+        ]
+
+    def _joined(
+        self, cells: Sequence[Cell], most: int | None, only: int | None = None
+    ) -> list[tuple[Cell, Block]]:
+        """Join the blocks of one scenario, or those with one replicate; an empty list without."""
         numbers = self._since()
-        blocks = self._loaded(cells[0].scenario, most)
+        blocks = self._loaded(cells[0].scenario, most, only)
         return [
             (cell, together(cell, parts, most))
             for cell in cells
@@ -462,7 +476,7 @@ class Store:
         ]
 
     def _loaded(
-        self, scenario: str, most: int | None
+        self, scenario: str, most: int | None, only: int | None
     ) -> dict[tuple[int, int], list[dict[str, Block]]]:
         """Load a scenario's blocks, by the extensions that they hold."""
         for _ in range(10):
@@ -470,6 +484,8 @@ class Store:
             try:
                 for piece in _listed(self.folder / "blocks" / folder(scenario)):
                     if most is not None and piece.first >= most:
+                        continue
+                    if only is not None and not piece.first <= only < piece.last:
                         continue
                     blocks = self.load(piece)
                     if blocks is None:

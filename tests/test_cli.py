@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 import simstudy
 from simstudy import Result, cli
 from simstudy.records import Status
+from simstudy.store import Store, folder
 
 HOME = Path(simstudy.__file__).parents[1]
 FILE = '''"""Does the rate hold?
@@ -377,6 +378,71 @@ def test_replay_gives_the_numbers_of_the_table(capsys, monkeypatch):
     for number in (row.estimate, row.se, row.lower, row.upper):
         assert f"{number:.10g}" in said
     assert Status.ok.sentence in said
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("engine", ["loop", "batched"])
+def test_replay_answers_with_the_engine_of_the_row_and_compares_with_it(capsys, engine):
+    mine = Path("studies/mine.py")
+    mine.write_text(FILE.replace("np.log", "log").replace("OBSERVED_CENTRAL", "BOOTSTRAP, OBSERVED")
+                    .replace("import Max", "import arrays, Max", 1)
+                    .replace("\nMODEL", "\nlog = arrays.log\nMODEL")
+                    .replace("import BOOTSTRAP, OBSERVED", "import OBSERVED, Bootstrap, Refits")
+                    .replace("[BOOTSTRAP", "[Bootstrap('bootstrap', Refits(20))"))  # fmt: skip
+    where = ["replay", "mine", "--scenario", 1, "--replicate", 4]
+    assert execute(*where) == 0
+    assert "by the loop engine; nothing is stored of it in results/mine" in capsys.readouterr().out
+    assert execute("run", "mine", "--jobs", 1, "--engine", engine, "--replicates", 6) == 0
+    capsys.readouterr()
+    assert execute(*where) == 0
+    said = capsys.readouterr().out
+    assert f"by the {engine} engine; the same as what is stored, bit for bit" in said
+    rows = Result(Path("results/mine")).table().query("n == 30 and replicate == 4")
+    assert len(rows) == 2
+    for se in rows["se"]:
+        assert f"{se:.10g}" in said
+        assert f"covariance {se**2:16.10g}" in said
+    assert execute(*where[:-1], 7) == 0
+    assert "nothing is stored of it" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("path")
+def test_replay_of_changed_code_says_what_is_stored_and_what_changed(capsys):
+    mine = Path("studies/mine.py")
+    assert "import numpy as np\n" in mine.read_text()
+    mine.write_text(mine.read_text().replace(
+        "import numpy as np\n", "import numpy as np\nimport mine_scale\n", 1
+    ).replace("rng.exponential(size=n)", "rng.exponential(size=n) * mine_scale.SCALE"))  # fmt: skip
+    assert "mine_scale.SCALE" in mine.read_text()
+    Path("studies/mine_scale.py").write_text("SCALE = 1.0\n")
+    assert execute("run", "mine", "--jobs", 1, "--replicates", 6, "--engine", "loop") == 0
+    stored = Result(Path("results/mine")).table().query("n == 30 and replicate == 4").iloc[0]
+    Path("studies/mine_scale.py").write_text("SCALE = 2.000\n")
+    capsys.readouterr()
+    assert execute("replay", "mine", "--scenario", 1, "--replicate", 4) == 2
+    said = capsys.readouterr().out
+    assert "NOT WHAT IS STORED" in said
+    assert f"rate, estimate: stored {float(stored.estimate)!r}, now " in said
+    assert "what changed:\n  code, 'mine_scale.py: SCALE': stored " in said
+
+
+@pytest.mark.usefixtures("path")
+def test_replay_of_what_changes_by_itself_says_that_nothing_known_changed(capsys):
+    """As a study that looks at the clock."""
+    assert execute("run", "mine", "--jobs", 1, "--replicates", 6, "--engine", "loop") == 0
+    (piece, *_) = Store(Path("results/mine")).pieces()
+    store = Store(Path("results/mine"))
+    blocks = store.load(piece)
+    (name, found), = blocks.items()  # fmt: skip
+    found.se[2] *= 1 + 2**-52
+    piece.path.unlink()
+    store._save(piece.scenario, piece.first, piece.last, {name: found}, 0)
+    index = [folder(s["key"]) for s in store.manifest()["study"]["scenarios"]].index(piece.scenario)
+    capsys.readouterr()
+    assert execute("replay", "mine", "--scenario", index, "--replicate", 2) == 2
+    said = capsys.readouterr().out
+    assert "rate, se: stored " in said
+    assert "no code, data file or version that simstudy knows of changed" in said
 
 
 @pytest.mark.usefixtures("path")

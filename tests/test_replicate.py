@@ -42,8 +42,8 @@ from simstudy.methods import (
 )
 from simstudy.models import binomial, exponential, gamma
 from simstudy.records import Status, empty
-from simstudy.replay import debug, save, show
-from simstudy.replicate import block, replay
+from simstudy.replay import debug, replay, save, show
+from simstudy.replicate import block
 from simstudy.streams import stream
 
 FEW_REFITS = Bootstrap("bootstrap", Refits(8))

@@ -583,6 +583,7 @@ def test_the_manifest_says_what_was_run(tmp_path):
     assert manifest["runs"] == [{"started": "2026-01-01", "seconds": 1.0, "replicates": 12}]
     assert {"python", "numpy", "scipy"} <= set(manifest["versions"])
     assert manifest["engine"] == "loop"
+    assert manifest["bits"].startswith("those of the loop engine;")
 
 
 def test_runs_are_kept_when_the_folder_is_taken_again(tmp_path):
