@@ -215,7 +215,8 @@ def _unlike(cell: Cell, stored: Block, again: Block | None, study: Study) -> lis
             if not seen:
                 pairs = {"estimate": (stored.estimate[0, j], again.estimate[0, j])} | pairs
             lines += [
-                f"{cell.estimator}, {label}, {name}, {what}: stored {float(one)!r}, now {float(other)!r}"
+                f"{cell.estimator}, {label}, {name}, {what}: stored {float(one)!r}, now "
+                f"{float(other)!r}"
                 for what, (one, other) in pairs.items()
                 if float(one).hex() != float(other).hex()
             ]
