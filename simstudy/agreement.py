@@ -2,8 +2,8 @@
 
 At the truth the mean score is zero, and the mean outer product of the scores is the mean negative
 Hessian (the information equality). A mechanism that breaks the first has another truth than it
-says; one that breaks the second only is not the likelihood's, and the sandwich is the standard
-error to trust there (White 1982, Econometrica 50:1).
+says; one that breaks the second only is not the likelihood's, and neither information alone can be
+right there (White 1982, Econometrica 50:1). Whether a sandwich is, its verdict tells.
 """
 
 from __future__ import annotations
@@ -379,8 +379,8 @@ _SENTENCES = {
     "not zero, so that estimates go elsewhere; check draw, truth and loglik before any standard "
     "error is blamed.",
     "wrong-likelihood": "The mechanism does not match the likelihood: scores vary otherwise than "
-    "its curvature says, so that only a sandwich can be right; say Mechanism(wrong=True) where "
-    "that is on purpose, else check draw and loglik.",
+    "its curvature says, so that neither the Hessian nor the outer product of the scores can be "
+    "right alone; say Mechanism(wrong=True) where that is on purpose, else check draw and loglik.",
     "as-intended": "The likelihood is wrong on purpose: the mean score at the pseudo-truth is "
-    "zero, and the sandwich is the standard error to trust.",
+    "zero, and neither the Hessian nor the outer product of the scores can be right alone.",
 }

@@ -40,6 +40,7 @@ from simstudy.cli_sharing import (
     status,
 )
 from simstudy.heap import unswept
+from simstudy.written import printable
 
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -264,8 +265,14 @@ def _run(options: argparse.Namespace) -> int:
         from simstudy.report import terminal_table
 
         print(terminal_table(published.verdicts))
-        print(f"{outcome.computed:,} replicates in {outcome.seconds:,.1f} s")
+        print(f"{outcome.computed:,} replicates in {outcome.seconds:,.1f} s, {_by(outcome.folder)}")
         print(f"report: {published.path}")
+    if published.alarms:
+        more = len(published.alarms) - 1
+        also = f" So it is in {more} more: see Mechanism in the report." if more else ""
+        print(f"simstudy: {printable(published.alarms[0])}{also}", file=sys.stderr)
+    if published.lacking:
+        print(f"simstudy: {printable(published.lacking)}", file=sys.stderr)
     if not published.fitted:
         print("simstudy: nothing could be fitted; the report says why", file=sys.stderr)
         return NOTHING_FITTED
@@ -276,14 +283,15 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return INCOMPLETE
-    if outcome.done < outcome.asked:
-        print(
-            f"{outcome.done:,} of {outcome.asked:,} replicates are done; the rest: "
-            f"{_command(options, every=True)}",
-            file=sys.stderr,
-        )
-        return INCOMPLETE
-    return DONE
+    return INCOMPLETE if published.lacking else DONE
+
+
+def _by(folder: Path) -> str:
+    """Say which engine it was, and why."""
+    from simstudy.store import Store
+
+    manifest = Store(folder).manifest()
+    return f"by the {manifest['engine']} engine ({printable(manifest['engine_why'])})"
 
 
 def _prepare() -> None:
@@ -310,8 +318,11 @@ def _report(options: argparse.Namespace) -> int:
     """Write the report again."""
     from simstudy.result import Result
 
-    print(f"report: {Result(_folder(options)).report()}")
-    return DONE
+    published = Result(_folder(options)).publish()
+    print(f"report: {published.path}")
+    if published.lacking:
+        print(f"simstudy: {printable(published.lacking)}", file=sys.stderr)
+    return INCOMPLETE if published.lacking else DONE
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -396,8 +407,8 @@ def _folder(options: argparse.Namespace) -> Path:
     return Path("results") / load(options.study)[0].name
 
 
-def _command(options: argparse.Namespace, *, every: bool = False) -> str:
-    """Write the command that runs this again, or with every scenario."""
+def _command(options: argparse.Namespace) -> str:
+    """Write the command that runs this again."""
     words = ["simstudy", "run", str(options.study)]
     for name in ("replicates", "engine", "seed", "out", "dask", "timeout"):
         value = getattr(options, name)
@@ -405,6 +416,6 @@ def _command(options: argparse.Namespace, *, every: bool = False) -> str:
             words += [f"--{name}", str(value)]
     if options.until is not None:
         words += ["--until", options.until, "--max-replicates", str(options.max_replicates)]
-    for index in () if every else options.scenario or ():
+    for index in options.scenario or ():
         words += ["--scenario", str(index)]
     return shlex.join(words)

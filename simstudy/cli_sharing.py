@@ -56,17 +56,17 @@ def slurm(study: str, folder: Path, tasks: int) -> int:
 def status(folder: Path) -> int:
     """Say how far a results folder is and who works on it."""
     from simstudy.lock import holders
-    from simstudy.store import Store
+    from simstudy.looks import extent
+    from simstudy.written import printable
 
-    store = Store(folder)
-    study = store.manifest()["study"]
-    left = 0
-    for key, done in store.done().items():
-        left += study["replicates"] - done
-        print(f"{done:>12,} of {study['replicates']:,} replicates  {key}")
+    parts = extent(folder)
+    for part in parts:
+        asked = f" of {part.asked:,}" if part.asked else ""
+        goal = f", {part.goal} not reached" if part.goal else ""
+        print(f"{part.there:>12,}{asked} replicates{goal}  {printable(part.scenario)}")
     for holder in holders(folder):
         print(f"in use by {holder}")
-    return _INCOMPLETE if left else _DONE
+    return _DONE if all(part.complete and not part.goal for part in parts) else _INCOMPLETE
 
 
 def collect(folder: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy import agreement, report, tables, until, written
+from simstudy import agreement, looks, remedies, report, tables, written
 from simstudy.calibration import calibration
 from simstudy.comparison import compare
 from simstudy.store import Store
@@ -77,7 +77,7 @@ class Result:
     def verdicts(self) -> pd.DataFrame:
         """Return the verdict on every method in every scenario."""
         level = float(self.manifest()["study"]["level"])
-        return verdicts(self.performance(), level=level, rule=until.rule_of(self.folder))
+        return verdicts(self.performance(), level=level, rule=looks.rule_of(self.folder))
 
     def compare(self, reference: str | None = None) -> pd.DataFrame:
         """Compare every method with a reference on the same replicates, scenario by scenario.
@@ -128,13 +128,14 @@ class Result:
             raise StudyError(f"{self.folder} holds no replicates yet; run the study first")
         whole = pd.concat(performance, ignore_index=True)
         save_csv(whole, self.folder / "performance.csv")
-        found = verdicts(whole, level=level, rule=until.rule_of(self.folder))
+        found = verdicts(whole, level=level, rule=looks.rule_of(self.folder))
         audit = tables.stack(audits)
         fitted = {e["name"] for e in manifest["study"]["estimators"] if "model" in e}
         compared = pd.concat(pairs, ignore_index=True) if pairs else None
         if compared is not None:
             save_csv(compared, self.folder / "comparison.csv")
-        agreed = self.agreement()
+        agreed, lacking = _with_sandwiches(self.agreement(), found), looks.lacking(self.folder)
+        alarms = agreement.alarms(agreed)
         path = report.write(
             self.folder,
             tables.stack(few),
@@ -148,18 +149,44 @@ class Result:
             agreement=agreed,
             # the batched engine's methods have no times of their own
             costs=pd.concat(costs) if manifest["engine"] == "loop" else None,
+            lacking=lacking,
             notes=[
-                *agreement.alarms(agreed),
-                *until.notes(self.folder),
+                *alarms,
+                *looks.notes(self.folder),
                 *_accepted(manifest["accepted"]),
                 *_selftested(self.folder),
             ],
         )
-        return Published(path, found, bool((audit["status"] == "ok").any()))
+        fine = bool((audit["status"] == "ok").any())
+        return Published(path, found, fine, lacking, alarms)
 
     def _gather(self, rows: Callable[[Any], pd.DataFrame], most: int | None) -> pd.DataFrame:
         """Make rows of every scenario's blocks."""
         return rows(part for parts in Store(self.folder).read(most) for part in parts)
+
+
+def _with_sandwiches(agreed: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Put what the verdicts say of a sandwich behind each sentence that sends a reader to one."""
+    said = []
+    for row in agreed.to_dict("records"):
+        sentence = str(row["sentence"])
+        if row["finding"] in ("as-intended", "wrong-likelihood"):
+            here = (found["scenario"] == row["scenario"]) & (found["estimator"] == row["estimator"])
+            sentence += f" {_of_sandwiches(found[here])}"
+        said.append(sentence)
+    return agreed.assign(sentence=said)
+
+
+def _of_sandwiches(found: pd.DataFrame) -> str:
+    """Say the verdicts on the sandwiches among methods, by parameter."""
+    own = found[[remedies.kind(str(name)) == "sandwich" for name in found["method"]]]
+    if own.empty:
+        return "No sandwich was tried here."
+    said = [
+        f"{method} {str(word).replace('-', ' ')} ({', '.join(map(str, rows['parameter']))})"
+        for (method, word), rows in own.groupby(["method", "verdict"], sort=False, observed=True)
+    ]
+    return f"The verdicts on sandwiches here: {'; '.join(said)}."
 
 
 def _accepted(lines: list[str]) -> list[str]:
@@ -191,11 +218,17 @@ def _reference(table: pd.DataFrame) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What `Result.publish` wrote and found: report, verdicts, whether any fit succeeded."""
+    """What `Result.publish` wrote and found.
+
+    The report, the verdicts, whether any fit succeeded, what is lacking, and where a mechanism does
+    not match its likelihood.
+    """
 
     path: Path
     verdicts: pd.DataFrame
     fitted: bool
+    lacking: str
+    alarms: list[str]
 
 
 def prepare() -> None:

@@ -107,6 +107,7 @@ def run(
     accept_code: bool = False,
     quiet: bool = False,
     command: str = "",
+    goal: tuple[str, int] | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> Outcome:
     """Run a study as far as it is not yet done.
@@ -148,6 +149,9 @@ def run(
         No progress line.
     command : str
         How to run it again; kept in the manifest for the report.
+    goal : (str, int), optional
+        What the replicates asked for are a step to, and the most that it may take: the engine is
+        chosen for these, and the manifest keeps both.
     meanwhile : callable, optional
         Called in a thread of its own when everything is checked and the work begins.
 
@@ -176,13 +180,14 @@ def run(
     if fresh and store.begun():
         print(f"results moved aside: {set_aside(store.folder)}", file=sys.stderr)
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
-    engine, why = _engine(engine, study, store, timeout)
+    whole = study if goal is None else replace(study, replicates=max(goal[1], study.replicates))
+    engine, why = _engine(engine, whole, store, timeout)
     # what may hang is not tried in this process
     pace = SECONDS_PER_TASK / BLOCK_WITH_LIMIT
     if timeout is None:
         pace = _first(study, chosen, again=engine == "loop")
     with held(store.folder, share), signals():
-        chose = {"engine": engine, "engine_why": why, "jobs": jobs}
+        chose = {"engine": engine, "engine_why": why, "jobs": jobs, "goal": goal}
         store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
                    accept_code=accept_code)  # fmt: skip
         if timeout is None:
@@ -435,9 +440,14 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
             "it to rounding only, and results are never mixed: leave --engine out, or give another "
             "folder with --out"
         )
+    fits = sum(_fits(study, scenario) for scenario in study.scenarios)
+    if before == "loop":
+        if not store.begun() or engine == "loop":
+            return "loop", "asked for"
+        large = fits >= WORTH_COMPILING and timeout is None
+        other = "; another one, by --out, may be quicker by the batched engine" if large else ""
+        return "loop", f"the folder was begun with it{other}"
     engine = before
-    if engine == "loop":
-        return "loop", "the folder was begun with it" if store.begun() else "asked for"
     if timeout is not None:
         if engine == "batched":
             raise StudyError(
@@ -445,7 +455,6 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
                 "leave the time limit out, or ask for the loop engine"
             )
         return "loop", "a time limit is for one replicate after another"
-    fits = sum(_fits(study, scenario) for scenario in study.scenarios)
     if engine == "auto" and fits < WORTH_COMPILING:
         return "loop", f"{fits:,} fits are done before a program is compiled"
     from simstudy.batched import hindrance

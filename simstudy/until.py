@@ -5,7 +5,6 @@ The rule on paper, and how often it errs: `docs/plan.md`.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from simstudy import tables
+from simstudy.looks import End, note
 from simstudy.plan import errors, pilot, target
 from simstudy.run import Outcome, run
 from simstudy.store import Store
@@ -25,8 +25,6 @@ from simstudy.verdicts import RULE, Rule, verdicts
 
 FIRST = 250
 """Replicates at the first look."""
-
-LOOKS = "looks.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,11 @@ class Goal:
     mcse: float
     looks: tuple[int, ...]
     rule: Rule
+
+    @property
+    def name(self) -> str:
+        """What `goal` reads."""
+        return f"{self.measure}:{self.mcse:g}" if self.measure else "verdict"
 
 
 def goal(text: str, most: int, *, rule: Rule = RULE) -> Goal:
@@ -140,78 +143,31 @@ def run_until(
                          "until out, or the share")  # fmt: skip
     chosen = list(range(len(study.scenarios)) if scenarios is None else scenarios)
     going = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
-    ended: dict[int, tuple[int, bool]] = {}
+    ended: dict[int, End] = {}
     outcome: Outcome | None = None
     while going:
         look = min(going.values())
         size = aim.looks[look]
         now = [index for index, at in going.items() if at == look]
-        made = run(study, replicates=size, scenarios=now, fresh=fresh, **options)
+        made = run(study, replicates=size, scenarios=now, fresh=fresh,
+                   goal=(aim.name, aim.looks[-1]), **options)  # fmt: skip
         outcome, fresh = _added(outcome, made), False
         if outcome.interrupted:
             break
         for index in now:
             table = first_rows(outcome.folder, study.scenarios[index].key, size)
-            then = _next(table, aim, look, study)
+            then, without = _next(table, aim, look, study)
             if then is None or then >= len(aim.looks):
-                ended[index] = (size, then is None)
+                ended[index] = End(size, then is None, without)
                 del going[index]
             else:
                 going[index] = then
     assert outcome is not None
-    _note(outcome.folder, aim, {study.scenarios[i].key: end for i, end in ended.items()})
-    asked = sum(size for size, _ in ended.values()) + sum(aim.looks[at] for at in going.values())
-    done = sum(size for size, reached in ended.values() if reached)
+    note(outcome.folder, (aim.name, aim.looks[-1]), aim.rule,
+         {study.scenarios[i].key: end for i, end in ended.items()})  # fmt: skip
+    asked = sum(end.size for end in ended.values()) + sum(aim.looks[at] for at in going.values())
+    done = sum(end.size for end in ended.values() if end.reached)
     return replace(outcome, asked=asked, done=done)
-
-
-def rule_of(folder: Path) -> Rule:
-    """Return the rule by which a results folder is judged: that of its looks, if it had any.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from simstudy.until import rule_of
-    >>> rule_of(Path("no such folder")).confidence
-    0.95
-    """
-    path = Path(folder) / LOOKS
-    if not path.exists():
-        return RULE
-    return replace(RULE, confidence=float(json.loads(path.read_text())["confidence"]))
-
-
-def notes(folder: Path) -> list[str]:
-    """Say in words how the looks of a results folder ended; nothing where it had none.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from simstudy.until import notes
-    >>> notes(Path("no such folder"))
-    []
-    """
-    path = Path(folder) / LOOKS
-    if not path.exists():
-        return []
-    stored = json.loads(path.read_text())
-    ends = stored["scenarios"]
-    sizes = [end["replicates"] for end in ends.values()]
-    goals = ", ".join(sorted({end["until"] for end in ends.values()}))
-    said = [
-        f"Each scenario was run on until it had reached its goal ({goals}), with {min(sizes):,} to "
-        f"{max(sizes):,} replicates."
-    ]
-    if stored["confidence"] > RULE.confidence:
-        said.append(
-            f"Every look at the verdicts has a confidence of {stored['confidence']:.4g}, so that "
-            f"all looks together keep {RULE.confidence:g}."
-        )
-    short = [key for key, end in ends.items() if not end["reached"]]
-    if short:
-        listed = "; ".join(short[:5]) + (f"; {len(short) - 5} more" if len(short) > 5 else "")
-        said.append(f"Not reached at the most replicates: {listed}.")
-    return said
 
 
 def first_rows(folder: Path, scenario: str, replicates: int) -> pd.DataFrame:
@@ -223,22 +179,31 @@ def first_rows(folder: Path, scenario: str, replicates: int) -> pd.DataFrame:
     raise StudyError(f"{folder} holds nothing of scenario {scenario!r}")
 
 
-def _next(table: pd.DataFrame, aim: Goal, look: int, study: Study) -> int | None:
-    """Return the next look of a scenario; None when its goal is reached.
+def _next(
+    table: pd.DataFrame, aim: Goal, look: int, study: Study
+) -> tuple[int | None, tuple[str, ...]]:
+    """Return the next look of a scenario, None when its goal is reached; and what never will.
 
     What a method answers for fewer replicates than the look has cannot become more precise, and is
-    not waited for.
+    not waited for; nor is a method that has not answered once, or has no number in spite of many
+    answers.
     """
     performance = summarize(table, level=study.level)
     full = {label for label in study.fewer if study.fewer[label] <= aim.looks[look]}
     performance = performance[~performance["method"].astype(str).isin(full)]
     if performance.empty:
-        return None
+        return None, ()
     if not aim.measure:
         found = verdicts(performance, level=study.level, rule=aim.rule)
-        return look + 1 if (found["verdict"].astype(str) == "undecided").any() else None
+        # what more replicates would not decide asks for none
+        return look + 1 if (found["more"] > 0).any() else None, ()
     rows = performance[performance["measure"].astype(str) == aim.measure]
-    return following(rows, aim, look)
+    enough = rows["n"].to_numpy() >= aim.rule.fewest
+    never = (rows["n"].to_numpy() == 0) | (enough & np.isnan(errors(rows)))
+    without = tuple(dict.fromkeys(rows["method"].astype(str)[never]))
+    if len(rows) and never.all():
+        return len(aim.looks), without
+    return following(rows[~never], aim, look), without
 
 
 def following(rows: pd.DataFrame, aim: Goal, look: int) -> int | None:
@@ -278,19 +243,3 @@ def _added(before: Outcome | None, after: Outcome) -> Outcome:
         seconds=before.seconds + after.seconds,
         fits=before.fits + after.fits,
     )
-
-
-def _note(folder: Path, aim: Goal, ended: dict[str, tuple[int, bool]]) -> None:
-    """Keep by which rule the scenarios ended, for the report."""
-    path = folder / LOOKS
-    stored = json.loads(path.read_text()) if path.exists() else {}
-    # an earlier sequence of looks keeps its share of the error
-    confidence = max(aim.rule.confidence, stored.get("confidence", 0))
-    before = stored.get("scenarios", {})
-    until = f"{aim.measure}:{aim.mcse:g}" if aim.measure else "verdict"
-    now = {
-        key: {"until": until, "replicates": size, "reached": reached}
-        for key, (size, reached) in ended.items()
-    }
-    content = {"confidence": confidence, "scenarios": before | now}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -273,11 +273,61 @@ def test_part_of_the_scenarios_is_incomplete_and_the_rest_is_told(capsys, monkey
     hurried(monkeypatch)
     assert run_mine("--scenario", 1) == cli.INCOMPLETE == 3
     said = capsys.readouterr().err
-    assert "6 of 12 replicates are done" in said
-    command = said.strip().rpartition("the rest: ")[2]
+    assert "Incomplete: 1 of 2 scenarios have all replicates. Without any: mine n=20." in said
+    command = said.strip().rpartition("To run the rest: ")[2]
     assert command == "simstudy run mine"
     assert execute(*command.split()[1:], "--jobs", 1, "--quiet") == 0
     assert len(Result(Path("results/mine")).table()) == 12
+
+
+@pytest.mark.usefixtures("path")
+def test_what_is_missing_stands_on_the_first_screen(capsys):
+    """One of two scenarios was run, then all; then a block of the first is lost."""
+    missing = "Incomplete: 1 of 2 scenarios have all replicates. Without any: mine n=20."
+    assert execute("run", "mine", "--jobs", "1", "--scenario", 1) == cli.INCOMPLETE
+    out, err = capsys.readouterr()
+    assert missing in err
+    assert "6 replicates in" in out
+    assert "by the loop engine (12 fits are done before a program is compiled)" in out
+    for name in ("report.html", "report.md"):
+        page = (Path("results/mine") / name).read_text(encoding="utf-8")
+        assert missing in page.partition("<h2 id" if "html" in name else "###")[0]
+        assert "6 replicates of 1 of the 2 scenarios" in page
+    assert execute("report", "mine") == cli.INCOMPLETE
+    assert missing in capsys.readouterr().err
+    assert run_mine() == cli.DONE
+    assert execute("report", "mine") == cli.DONE
+    page = Path("results/mine/report.md").read_text(encoding="utf-8")
+    assert "6 replicates of 2 scenarios" in page
+    assert "Incomplete" not in page
+    next(Path("results/mine/blocks").glob("mine_n=20*/*.npz")).unlink()
+    assert execute("report", "mine") == cli.INCOMPLETE
+    assert missing in capsys.readouterr().err
+    assert execute("status", "mine") == cli.INCOMPLETE
+
+
+def test_a_mechanism_that_does_not_match_is_said_at_the_end_of_a_run(path, capsys):
+    """In one sentence, though there are two such scenarios, and also of a quiet run."""
+    path.write_text(FILE.replace("rng.exponential(size=n)", "2 * rng.exponential(size=n)"))
+    assert run_mine("--replicates", 100) == cli.DONE
+    said = capsys.readouterr().err
+    assert said.count("The mechanism does not match the likelihood") == 1
+    assert "So it is in 1 more: see Mechanism in the report." in said
+
+
+@pytest.mark.usefixtures("path")
+def test_a_folder_begun_small_says_that_it_stays_in_the_loop(capsys, monkeypatch):
+    """Once with 6 replicates, and for ever by the loop: so it is said where it costs."""
+    from simstudy import run
+
+    hurried(monkeypatch)
+    assert run_mine() == cli.DONE
+    monkeypatch.setattr(run, "WORTH_COMPILING", 20)
+    assert run_mine("--replicates", 12) == cli.DONE
+    why = Result(Path("results/mine")).manifest()["engine_why"]
+    assert why == (
+        "the folder was begun with it; another one, by --out, may be quicker by the batched engine"
+    )
 
 
 def test_nothing_could_be_fitted(path, capsys, monkeypatch):

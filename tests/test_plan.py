@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 from scipy.stats import norm
 
-from simstudy import MaximumLikelihood, Result, Study, cli, grid, until
+from simstudy import MaximumLikelihood, Result, Study, cli, grid, looks, until
 from simstudy.measures import MEASURES, relerror
-from simstudy.methods import OBSERVED, OPG
+from simstudy.methods import OBSERVED, OPG, Inference
 from simstudy.models import exponential
 from simstudy.montecarlo import share
 from simstudy.plan import errors, pilot, summary, target, theory
+from simstudy.records import Status
+from simstudy.run import run
 from simstudy.summary import summarize
 from simstudy.until import goal, run_until
 from simstudy.verdicts import RULE
@@ -309,3 +312,80 @@ def test_what_does_not_reach_its_goal_is_said(tmp_path, monkeypatch, capsys):
     assert "1,900 replicates, by theory" in capsys.readouterr().out
     assert cli.main(["plan", "--measure", "bias", "--mcse", "0.005"]) == cli.WRONG_INPUT
     assert "needs sd" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Never:
+    """A method that has no answer, whatever the data."""
+
+    name: str = "never"
+    sources: tuple = ()
+
+    def __call__(self, fitted):
+        nothing = np.full(1, np.nan)
+        return Inference(nothing, nothing, nothing, np.int8(Status.not_finite))
+
+
+def test_a_method_that_never_answers_is_not_waited_for(tmp_path):
+    """The other one is precise at the first look, and the report says what was left out."""
+    study = rates(methods=[OBSERVED, Never()], n=[200])
+    outcome = executed(study, goal("cover:0.02", 2000), tmp_path / "r")
+    assert (outcome.computed, outcome.done, outcome.asked) == (250, 250, 250)
+    said = Result(tmp_path / "r").report().with_suffix(".md").read_text(encoding="utf-8")
+    assert "Never precise, and not waited for: exponential n=200 rate=1: never." in said
+    alone = executed(rates(methods=[Never()], n=[200]), goal("cover:0.02", 2000), tmp_path / "s")
+    assert (alone.computed, alone.done, alone.asked) == (250, 0, 250)
+
+
+def test_a_verdict_that_can_never_fall_is_not_waited_for():
+    """Neither standard errors nor limits: undecided for ever, and no replicate would change it."""
+    table = pd.DataFrame({
+        "scenario": "a", "replicate": range(250), "estimator": "e", "method": "m",
+        "parameter": "rate", "truth": 1.0, "estimate": np.linspace(0.9, 1.1, 250), "status": "ok",
+    })  # fmt: skip
+    assert until._next(table, goal("verdict", 1000), 0, rates()) == (None, ())
+
+
+def test_the_engine_is_chosen_for_what_the_goal_may_need(tmp_path):
+    """250 replicates are no work for a compiler; 5,000, to which they may lead, are."""
+    pytest.importorskip("jax")
+    study = rates(n=[200])
+    run_until(study, goal("cover:0.02", 5000), out=tmp_path / "a", jobs=1, quiet=True)
+    assert Result(tmp_path / "a").manifest()["engine"] == "batched"
+    run_until(study, goal("cover:0.02", 1000), out=tmp_path / "b", jobs=1, quiet=True)
+    assert Result(tmp_path / "b").manifest()["engine"] == "loop"
+
+
+def test_a_finished_goal_is_complete_though_scenarios_have_other_sizes(tmp_path, capsys):
+    """Each scenario has what it needed; a later request asks for more, and a lower one does not."""
+    study, folder = rates(n=[10, 500]), tmp_path / "r"
+    outcome = executed(study, goal("bias:0.02", 1000), folder)
+    sizes = {part.scenario: part.there for part in looks.extent(folder)}
+    assert len(set(sizes.values())) == 2  # n = 10 scatters seven times as widely
+    assert outcome.done == outcome.asked
+    assert cli.main(["status", str(folder)]) == cli.DONE
+    assert cli.main(["report", str(folder)]) == cli.DONE
+    assert looks.lacking(folder) == ""
+    capsys.readouterr()
+    run(study, out=folder, replicates=10_000, scenarios=[0], jobs=1, engine="loop", quiet=True,
+        command="simstudy run r.py --scenario 0")  # fmt: skip
+    assert cli.main(["status", str(folder)]) == cli.INCOMPLETE
+    assert "250 of 10,000 replicates  exponential n=500" in capsys.readouterr().out
+    assert looks.lacking(folder).startswith("Incomplete: 1 of 2 scenarios have all replicates.")
+    assert looks.lacking(folder).endswith("To run the rest: simstudy run r.py")
+
+
+def test_an_unreached_goal_is_open_though_all_was_run(tmp_path, capsys):
+    executed(rates(n=[10]), goal("cover:0.001", 300), tmp_path / "r")
+    assert cli.main(["status", str(tmp_path / "r")]) == cli.INCOMPLETE
+    assert "300 of 300 replicates, cover:0.001 not reached" in capsys.readouterr().out
+    assert looks.lacking(tmp_path / "r") == ""
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"scenarios": 3, "confidence": 1}', "[" * 100_000])
+def test_a_damaged_file_of_looks_is_a_sentence(tmp_path, content):
+    (tmp_path / "looks.json").write_text(content)
+    assert looks.rule_of(tmp_path) == RULE
+    (said,) = looks.notes(tmp_path)
+    assert "looks.json cannot be read" in said
+    assert "run --until again" in said

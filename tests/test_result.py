@@ -17,11 +17,12 @@ from simstudy import (
     Scenario,
     Study,
     StudyError,
+    agreement,
     grid,
 )
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
-from simstudy.result import Rows
+from simstudy.result import Rows, _with_sandwiches
 from simstudy.summary import summarize
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
@@ -252,6 +253,30 @@ def test_a_report_that_fails_leaves_the_files_that_were_there(tmp_path, monkeypa
     with pytest.raises(OSError, match="No space left"):
         result.report()
     assert {path.name: path.read_bytes() for path in (tmp_path / "r").glob("*.*")} == before
+
+
+def test_what_is_said_of_sandwiches_is_their_verdict():
+    """A mechanism that is wrong on purpose sends nobody to a sandwich that is too small."""
+    labels = {"scenario": "a", "estimator": "ml"}
+    agreed = pd.DataFrame([
+        {**labels, "finding": "as-intended", "sentence": "Wrong on purpose."},
+        {**labels, "finding": "agrees", "sentence": "It matches."},
+        {**labels, "scenario": "b", "finding": "wrong-likelihood", "sentence": "It does not."},
+    ])  # fmt: skip
+    found = pd.DataFrame([
+        {**labels, "method": method, "parameter": name, "verdict": word}
+        for method, name, word in (
+            ("sandwich", "mu", "too-small"), ("sandwich", "sigma", "trust"),
+            ("sandwich-log-wald", "mu", "too-small"), ("observed", "mu", "trust"),
+        )
+    ])  # fmt: skip
+    assert _with_sandwiches(agreed, found)["sentence"].tolist() == [
+        "Wrong on purpose. The verdicts on sandwiches here: sandwich too small (mu); sandwich "
+        "trust (sigma); sandwich-log-wald too small (mu).",
+        "It matches.",
+        "It does not. No sandwich was tried here.",
+    ]
+    assert not [said for said in agreement._SENTENCES.values() if "trust" in said]
 
 
 def test_costs_of_the_batched_engine_are_not_drawn(result, monkeypatch):
