@@ -29,6 +29,7 @@ from simstudy.entangled import entangled
 from simstudy.estimators import (
     Draws,
     MaximumLikelihood,
+    checked,
     finished,
     fitted_of,
     gather,
@@ -53,7 +54,7 @@ def block(study: Study, index: int, first: int, last: int) -> dict[str, Block]:
         return {
             estimator.name: _answer(estimator, draws, _only(study, index, estimator))
             if isinstance(estimator, MaximumLikelihood) and _possible(estimator, draws)
-            else estimator.answer(draws)
+            else checked(estimator, draws, estimator.answer(draws))
             for estimator, draws in draws_of(study, index, first, last)
         }
 

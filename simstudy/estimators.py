@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 import time
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from simstudy.heard import BETWEEN, listening
 from simstudy.intervals import wald
 from simstudy.methods import Fitted, Inference, Method, Source, Wald
 from simstudy.model import Model
-from simstudy.records import Block, Status, empty
+from simstudy.records import AnswerError, Block, Status, empty, judged, numbers_due
 from simstudy.timelimit import STOPS
 
 
@@ -289,7 +290,7 @@ def gather(
             raise
         except BaseException as error:
             if draws.strict:
-                raise
+                _raise(error, estimator, method)
             block.status[b, m] = Status.method_error
             trouble.append(f"{method.name}: {describe(error)}")
         block.seconds[b, m] += time.perf_counter() - began
@@ -339,7 +340,7 @@ def together(
                 raise
             except BaseException as error:
                 if draws.strict:
-                    raise
+                    _raise(error, estimator, method)
                 block.status[b, m] = Status.method_error
                 trouble = f"{method.name}: {describe(error)}"
                 messages[b] = f"{messages[b]}; {trouble}" if messages[b] else trouble
@@ -389,7 +390,8 @@ class FunctionEstimator:
         Names of what it estimates.
     estimate : callable
         `estimate(data) -> {parameter: (estimate, se)}` or `(estimate, se, lower, upper)`; without
-        limits the interval is Wald's.
+        limits the interval is Wald's. An se of None or nan with limits is an interval without a
+        standard error; a limit may be infinite on its own side.
     label : str
         Name of its one method in the tables.
 
@@ -445,25 +447,41 @@ class FunctionEstimator:
         answer = self.estimate(data)
         right = isinstance(answer, Mapping) and set(answer) == set(self.parameters)
         if not right or {np.size(values) for values in answer.values()} not in ({2}, {4}):
-            raise ValueError(
-                f"estimator {self.name!r} returned {answer!r}; due is a mapping from each of "
+            came = reprlib.repr(answer)
+            raise AnswerError(
+                f"estimator {self.name!r} returned {came}; due is a mapping from each of "
                 f"{list(self.parameters)} to (estimate, se) or (estimate, se, lower, upper)"
             )
-        values = np.array([list(answer[name]) for name in self.parameters], dtype=float)
+        values = np.array([self._numbers(name, answer[name]) for name in self.parameters])
         theta, se = values[:, 0], values[:, 1]
         ends = (values[:, 2], values[:, 3]) if values.shape[1] == 4 else wald(theta, se, level, ())
-        good = np.isfinite(values[:, :2]).all() and bool((se > 0).all())
-        status = Status.ok if good else Status.not_finite
+        good = np.isfinite(theta).all()
         block.audit["success"][b] = good
-        block.audit["status"][b] = Status.ok if np.isfinite(theta).all() else Status.not_converged
+        block.audit["status"][b] = Status.ok if good else Status.not_converged
         block.estimate[b] = theta
-        blank = np.full_like(se, np.nan)
-        se, lower, upper = (se, *ends) if good else (blank, blank, blank)
-        write(block, np.array([b]), 0, Inference(se, lower, upper, np.array(status)))
+        status = np.int8(Status.ok if good else Status.not_finite)
+        write(block, np.array([b]), 0, Inference(se, ends[0], ends[1], status))
+
+    def _numbers(self, name: str, values: Sequence[Any]) -> Array:
+        """Return what was answered for one parameter as numbers; None is nan."""
+        given = [np.nan if value is None else value for value in values]
+        what = f"estimator {self.name!r}: an answer for {name!r}"
+        return np.array([numbers_due(what, value, ()) for value in given])
+
+
+def _raise(error: BaseException, estimator: MaximumLikelihood, method: Method) -> NoReturn:
+    """Let an error through, with the method's name where it is a sentence about an answer."""
+    if isinstance(error, AnswerError):
+        raise AnswerError(
+            f"estimator {estimator.name!r}, method {method.name!r}: {error}"
+        ) from error
+    raise error
 
 
 def describe(error: BaseException) -> str:
     """Say in one line what was raised, and where."""
+    if isinstance(error, AnswerError):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
     try:
@@ -474,11 +492,56 @@ def describe(error: BaseException) -> str:
 
 
 def write(block: Block, rows: Array, m: int, inference: Inference) -> None:
-    """Put a method's answers into its rows."""
-    block.se[rows, m] = inference.se
-    block.lower[rows, m] = inference.lower
-    block.upper[rows, m] = inference.upper
-    block.status[rows, m] = inference.status
+    """Put a method's answers into its rows, as far as they are answers (`judged`).
+
+    Raises
+    ------
+    AnswerError
+        When it is no `Inference`, or a shape or type is not the one due.
+    """
+    if not isinstance(inference, Inference):
+        raise AnswerError(
+            f"it returned {type(inference).__name__}; due is Inference(se, lower, upper, status)"
+        )
+    p = block.estimate.shape[1]
+    shape = (p,) if len(rows) == 1 and np.ndim(inference.se) < 2 else (len(rows), p)
+    ends = {name: getattr(inference, name) for name in ("se", "lower", "upper")}
+    found = {name: numbers_due(f"its {name}", values, shape) for name, values in ends.items()}
+    status = numbers_due("its status", inference.status, shape[:-1])
+    if not np.isin(status, list(Status)).all():
+        raise AnswerError(f"its status is {inference.status!r}; due is a simstudy.records.Status")
+    block.status[rows, m] = status = judged(**found, status=status)
+    for name, values in found.items():
+        getattr(block, name)[rows, m] = np.where((status == Status.ok)[..., None], values, np.nan)
+
+
+def checked(estimator: Estimator, draws: Draws, block: Block) -> Block:
+    """Return the block of anyone's estimator, looked at like the answers of a method.
+
+    Raises
+    ------
+    AnswerError
+        When it is no `Block`, or an array has not the shape or type that is due.
+    """
+    if isinstance(estimator, MaximumLikelihood | FunctionEstimator):
+        return block  # every answer went through `write`
+    who = f"estimator {estimator.name!r}"
+    if not isinstance(block, Block):
+        raise AnswerError(f"{who} answered with {type(block).__name__}; due is a Block")
+    size = len(draws.replicates), len(estimator.labels), len(estimator.parameters)
+    due = {"replicate": size[:1], "estimate": size[::2], "status": size[:2], "seconds": size[:2]}
+    due |= dict.fromkeys(("se", "lower", "upper"), size)
+    found = {
+        name: numbers_due(f"{who}: {name}", getattr(block, name), shape)
+        for name, shape in due.items()
+    }
+    answered = block.status == Status.ok
+    status = judged(found["se"], found["lower"], found["upper"], block.status)
+    lost = answered & ~np.isfinite(found["estimate"]).all(axis=-1)[:, None]
+    status = np.where(lost, Status.not_finite, status).astype(np.int8)
+    blank = (answered & (status != Status.ok))[..., None]
+    ends = {name: np.where(blank, np.nan, found[name]) for name in ("se", "lower", "upper")}
+    return Block.from_arrays(block.arrays() | ends | {"status": status})
 
 
 def _audit(audit: Mapping[str, Array], b: int, fit: Fit) -> None:

@@ -40,7 +40,7 @@ from simstudy.derivatives import (
 from simstudy.fit import Fit, maximize, plain
 from simstudy.intervals import Interval, log_wald, wald
 from simstudy.model import Support, slopes
-from simstudy.records import Status
+from simstudy.records import AnswerError, Status, numbers_due
 from simstudy.streams import Stream
 
 
@@ -69,6 +69,9 @@ class Fitted:
 @dataclass(frozen=True, slots=True)
 class Inference:
     """Standard errors and interval ends `(..., p)`, with the `Status` `(...)` of each answer.
+
+    A method without a standard error gives nan in its place; `simstudy.records.judged` says what
+    else is legal. Nothing is broadcast.
 
     `failed` counts the refits that failed on the way.
     """
@@ -345,6 +348,10 @@ class Wald:
         """Return covariance `(..., p, p)` and status `(...)`."""
         h = sourced[0] if self.hessian is not None else None
         s = sourced[-1] if self.scores is not None else None
+        square = (*place.theta.shape, place.theta.shape[-1])
+        for source, found in ((self.hessian, h), (self.scores, s)):
+            if found is not None:
+                numbers_due(f"what {type(source).__name__} returned", found, square)
         curvature = Curvature(h, s, getattr(self.hessian, "step", None))
         inverse = self.covariance(curvature)
         return inverse.covariance, diagnose(inverse.status, curvature, place)
@@ -443,9 +450,16 @@ def standard(
     -------
     Inference
         nan for all parameters wherever the status is not `ok`.
+
+    Raises
+    ------
+    AnswerError
+        When a formula or an interval returned another shape, or no real numbers.
     """
+    theta = np.asarray(theta, dtype=float)
+    covariance = numbers_due("the covariance", covariance, (*theta.shape, theta.shape[-1]))
     variance = np.diagonal(covariance, axis1=-2, axis2=-1)
-    status = np.asarray(status, dtype=np.int8)
+    status = numbers_due("the status", status, theta.shape[:-1]).astype(np.int8)
     finite = np.isfinite(variance).all(axis=-1) & (variance != 0).all(axis=-1)
     found = np.where(
         (variance < 0).any(axis=-1),
@@ -456,7 +470,13 @@ def standard(
     good = (status == Status.ok)[..., None]
     se = np.sqrt(np.where(good, variance, np.nan))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        lower, upper = interval(theta, se, level, supports)
+        ends = interval(theta, se, level, supports)
+    if not isinstance(ends, tuple | list) or len(ends) != 2:
+        raise AnswerError(f"the interval returned {type(ends).__name__}; due are (lower, upper)")
+    lower, upper = (
+        numbers_due(f"the interval's {name} end", values, theta.shape)
+        for name, values in zip(("lower", "upper"), ends, strict=True)
+    )
     return Inference(se, np.where(good, lower, np.nan), np.where(good, upper, np.nan), status)
 
 

@@ -42,6 +42,7 @@ class Status(IntEnum):
     timeout = 14
     crashed = 15
     not_asked = 16
+    crossed_limits = 23
 
     @property
     def sentence(self) -> str:
@@ -66,14 +67,77 @@ _SENTENCES = {
     Status.step_too_large: "The difference Hessian is not positive definite: the step is larger "
     "than the standard error of the parameter.",
     Status.not_positive_definite: "The matrix to invert is not positive definite.",
-    Status.negative_variance: "The matrix has a negative variance on its diagonal.",
-    Status.not_finite: "The matrix, or a standard error from it, is not finite.",
+    Status.negative_variance: "A variance on the diagonal of the matrix, or a standard error, is "
+    "negative.",
+    Status.not_finite: "The matrix, a standard error or a limit is not finite, or a standard error "
+    "is zero.",
     Status.refits_failed: "More than one in twenty of the refits failed.",
     Status.method_error: "The method raised an exception; the audit's message says which.",
     Status.timeout: "The replicate took longer than its time limit.",
     Status.crashed: "The worker died twice while it ran this replicate alone.",
     Status.not_asked: "The study asks this method for fewer replicates.",
+    Status.crossed_limits: "The lower limit lies above the upper one.",
 }
+
+
+class AnswerError(ValueError):
+    """What user code answered is not of the kind that is due; the message says what came."""
+
+
+def judged(se: Array, lower: Array, upper: Array, status: Array) -> Array:
+    """Look at answers, whoever gave them: which of those that say `ok` are.
+
+    Legal are an interval without a standard error (nan), and limits that are infinite on their own
+    side: -inf below, inf above, or both.
+
+    Parameters
+    ----------
+    se, lower, upper : (..., p)
+    status : (...)
+        What each method says of itself.
+
+    Returns
+    -------
+    (...) int8
+        `negative_variance` where a standard error is negative, `crossed_limits` where a lower limit
+        is above the upper one or an infinite one on the other's side, `not_finite` where a limit is
+        nan, or a standard error zero or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.records import Status, judged
+    >>> none = np.array([np.nan])
+    >>> Status(int(judged(none, np.array([1.0]), np.array([np.inf]), np.int8(0))))
+    <Status.ok: 0>
+    """
+    told = np.isnan(se) | ((se > 0) & np.isfinite(se))
+    told &= ~np.isnan(lower) & ~np.isnan(upper)
+    found = np.where(told.all(axis=-1), Status.ok, Status.not_finite)
+    crossed = (lower > upper) | (lower == np.inf) | (upper == -np.inf)
+    found = np.where(crossed.any(axis=-1), Status.crossed_limits, found)
+    found = np.where((se < 0).any(axis=-1), Status.negative_variance, found)
+    return np.where(np.asarray(status) == Status.ok, found, status).astype(np.int8)
+
+
+def numbers_due(what: str, values: Any, shape: tuple[int, ...]) -> Array:
+    """Return real numbers of a shape as an array of float; refuse anything else.
+
+    Raises
+    ------
+    AnswerError
+        Also for what NumPy would stretch to the shape, or read as a number: scalars, booleans,
+        words.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise AnswerError(f"{what} is ragged; due are real numbers of the shape {shape}") from error
+    if array.shape != shape or array.dtype.kind not in "fiu":
+        came = f"the shape {array.shape}" if array.shape != shape else f"the type {array.dtype}"
+        raise AnswerError(f"{what} has {came}; due are real numbers of the shape {shape}")
+    return array.astype(float)
+
 
 COLUMNS = (
     "scenario", "replicate", "estimator", "method", "parameter", "truth", "estimate", "se", "lower",

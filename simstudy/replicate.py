@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from simstudy.arrays import Data
-from simstudy.estimators import Draws, Estimator, describe, finished
+from simstudy.estimators import Draws, Estimator, checked, describe, finished
 from simstudy.heard import BETWEEN, listening
 from simstudy.records import Block, Status, empty, join
 from simstudy.streams import renewable, stream
@@ -50,7 +50,7 @@ def _answer(estimator: Estimator, draws: Draws) -> Block:
     """Let one estimator answer; what it warns of without saying where is the first replicate's."""
     heard: dict[str, None] = {}
     with listening(heard):
-        block = estimator.answer(draws)
+        block = checked(estimator, draws, estimator.answer(draws))
     if not heard:
         return block
     texts = block.audit["warnings"].tolist()

@@ -26,7 +26,7 @@ from simstudy.estimators import MaximumLikelihood, describe
 from simstudy.lock import WHOLE, held, set_aside
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped
-from simstudy.records import Block, Status
+from simstudy.records import AnswerError, Block, Status
 from simstudy.repeats import check_repeats, other_random_state
 from simstudy.replicate import block, limited, unanswered
 from simstudy.store import Store
@@ -402,6 +402,9 @@ def _first(study: Study, chosen: Sequence[int], again: bool) -> float:
                     if _answered(study, index, replicate):
                         break
                 else:
+                    if isinstance(error, AnswerError):
+                        key = study.scenarios[index].key
+                        raise StudyError(f"scenario {key!r}: {error}") from None
                     if isinstance(error, Exception):
                         raise error
                     raise StudyError(f"the study's code ended the process: {describe(error)}")

@@ -32,7 +32,7 @@ from simstudy.methods import (
     Wald,
 )
 from simstudy.models import binomial, gamma, poisson_regression
-from simstudy.records import Status
+from simstudy.records import AnswerError, Status
 
 SOME = [OBSERVED, OPG, BFGS_INVERSE, Bootstrap("bootstrap", Refits(5))]
 ESTIMATORS = [
@@ -396,12 +396,24 @@ def test_own_limits_are_kept():
     ("answered", "status", "audit"),
     [
         ({"mu": (1.0, 0.0)}, Status.not_finite, Status.ok),
-        ({"mu": (1.0, -1.0)}, Status.not_finite, Status.ok),
+        ({"mu": (1.0, -1.0)}, Status.negative_variance, Status.ok),
+        ({"mu": (1.0, -1.0, 0.0, 2.0)}, Status.negative_variance, Status.ok),
+        ({"mu": (1.0, 1.0, 2.0, 0.0)}, Status.crossed_limits, Status.ok),
+        ({"mu": (1.0, 1.0, np.inf, np.inf)}, Status.crossed_limits, Status.ok),
+        ({"mu": (1.0, 1.0, np.nan, 2.0)}, Status.not_finite, Status.ok),
+        ({"mu": (1.0, None, np.nan, 2.0)}, Status.not_finite, Status.ok),
+        ({"mu": (1.0, np.inf, 0.0, 2.0)}, Status.not_finite, Status.ok),
+        ({"mu": (1.0, None)}, Status.not_finite, Status.ok),
+        ({"mu": (None, 1.0, 0.0, 2.0)}, Status.not_finite, Status.not_converged),
         ({"mu": (1.0, np.nan)}, Status.not_finite, Status.ok),
         ({"mu": (np.nan, 1.0)}, Status.not_finite, Status.not_converged),
         ({"nu": (1.0, 1.0)}, Status.fit_error, Status.fit_error),
         ({"mu": (1.0,)}, Status.fit_error, Status.fit_error),
         ({"mu": 1.0}, Status.fit_error, Status.fit_error),
+        ({"mu": (True, 1.0)}, Status.fit_error, Status.fit_error),
+        ({"mu": ("1", "2")}, Status.fit_error, Status.fit_error),
+        ({"mu": (1.0, 1j)}, Status.fit_error, Status.fit_error),
+        ({"mu": (1.0, [1.0])}, Status.fit_error, Status.fit_error),
         ((1.0, 1.0), Status.fit_error, Status.fit_error),
         (None, Status.fit_error, Status.fit_error),
     ],
@@ -413,6 +425,191 @@ def test_own_answer_that_is_none(answered, status, audit):
     assert block.audit["status"][0] == audit
     assert np.isnan(block.se).all()
     assert (block.audit["message"][0] != "") == (status == Status.fit_error)
+
+
+@pytest.mark.parametrize("se", [None, np.nan])
+@pytest.mark.parametrize("limits", [(0.0, 2.0), (-np.inf, 2.0), (0.0, np.inf), (-np.inf, np.inf)])
+def test_an_interval_needs_no_standard_error_and_may_be_infinite_on_its_own_side(se, limits):
+    estimator = FunctionEstimator("own", ["mu"], lambda data: {"mu": (1.0, se, *limits)})
+    block = answer(estimator, [np.ones(3)])
+    assert block.status[0, 0] == Status.ok
+    assert np.isnan(block.se).all()
+    assert (block.lower[0, 0, 0], block.upper[0, 0, 0]) == limits
+
+
+# -- what methods, sources and intervals answer ----------------------------------------------------
+
+ONE, HALF, NAN = np.ones(2), np.full(2, 0.5), np.full(2, np.nan)
+
+
+def saying(*given):
+    """Make a method that answers with these standard errors, limits and status."""
+
+    @dataclass(frozen=True)
+    class Saying:
+        name: str = "saying"
+        sources: tuple = ()
+
+        def __call__(self, fitted):
+            return Inference(*given) if len(given) == 4 else given[0]
+
+    return Saying()
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [
+        (saying(HALF, -ONE, NAN, 0), Status.not_finite),
+        (saying(HALF, NAN, ONE, 0), Status.not_finite),
+        (saying(-HALF, -ONE, ONE, 0), Status.negative_variance),
+        (saying(HALF, ONE, -ONE, 0), Status.crossed_limits),
+        (saying(HALF, np.array([-1.0, 1.0]), ONE * 0, 0), Status.crossed_limits),
+        (saying(0 * HALF, -ONE, ONE, 0), Status.not_finite),
+        (saying(np.array([0.5, np.inf]), -ONE, ONE, 0), Status.not_finite),
+        (saying(NAN, -ONE, ONE, 0), Status.ok),
+        (saying(HALF, -ONE, ONE * np.inf, 0), Status.ok),
+        (saying(HALF, -ONE, ONE, Status.saddle), Status.saddle),
+        (Wald("saying", invert_hessian := lambda c: invert(c.hessian), ExactHessian(),
+              interval=lambda theta, se, level, supports: (theta - se, theta * np.nan)),
+         Status.not_finite),
+        (Wald("saying", invert_hessian, ExactHessian(),
+              interval=lambda theta, se, level, supports: (theta + se, theta - se)),
+         Status.crossed_limits),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_has_a_status_and_no_numbers(method, status):
+    estimator = MaximumLikelihood(gamma.MODEL, [OBSERVED, method])
+    for engine in engines():
+        block = engine(estimator, GAMMA.data)
+        assert_array_equal(block.status[:, 0], Status.ok)
+        assert_array_equal(block.status[:, 1], status)
+        if status != Status.ok:
+            assert np.isnan([block.se[:, 1], block.lower[:, 1], block.upper[:, 1]]).all()
+        assert (block.audit["message"] == "").all()
+
+
+def engines():
+    """Return both engines, where JAX is installed, as functions of estimator and data."""
+    try:
+        from simstudy import batched
+    except ImportError:  # pragma: no cover
+        return [answer]
+    return [answer, lambda e, data: batched._answer(e, checks.draws(data, len(e.labels)), None)]
+
+
+class Vector:
+    """A source that returns a diagonal where a matrix is due."""
+
+    needs: ClassVar[tuple[str, ...]] = ("hessian",)
+
+    def __call__(self, fitted):
+        return np.diag(ExactHessian()(fitted))
+
+
+@pytest.mark.parametrize(
+    ("method", "sentence"),
+    [
+        (saying(0.5, -ONE, ONE, 0),
+         "its se has the shape (); due are real numbers of the shape (2,)"),
+        (saying(HALF, -ONE, 1.0, 0), "its upper has the shape ()"),
+        (saying(HALF, -np.ones((2, 2)), ONE, 0), "its lower has the shape (2, 2)"),
+        (saying(ONE > 0, -ONE, ONE, 0), "its se has the type bool"),
+        (saying(HALF + 0j, -ONE, ONE, 0), "its se has the type complex128"),
+        (saying(HALF, -ONE, ONE, 99), "its status is 99; due is a simstudy.records.Status"),
+        (saying(HALF, -ONE, ONE, "ok"), "its status has the type"),
+        (saying((HALF, HALF)), "it returned tuple; due is Inference(se, lower, upper, status)"),
+        (saying(None), "it returned NoneType"),
+        (Wald("saying", invert_hessian, ExactHessian(), interval=lambda *_: (0.0, 1.0)),
+         "the interval's lower end has the shape ()"),
+        (Wald("saying", invert_hessian, ExactHessian(), interval=lambda *_: None),
+         "the interval returned NoneType; due are (lower, upper)"),
+        (Wald("saying", lambda c: Inverse(1.0, np.int8(0)), ExactHessian()),
+         "the covariance has the shape ()"),
+        (Wald("saying", invert_hessian, Vector()), "what Vector returned has the shape"),
+    ],
+)  # fmt: skip
+def test_an_answer_of_the_wrong_kind_is_a_sentence_and_never_stretched(method, sentence):
+    estimator = MaximumLikelihood(gamma.MODEL, [OBSERVED, method])
+    for engine in engines():
+        block = engine(estimator, GAMMA.data)
+        assert_array_equal(block.status[:, 0], Status.ok)
+        assert_array_equal(block.status[:, 1], Status.method_error)
+        assert np.isnan([block.se[:, 1], block.lower[:, 1], block.upper[:, 1]]).all()
+        assert all(sentence in text for text in block.audit["message"])
+    with pytest.raises(AnswerError, match="estimator 'gamma', method 'saying': ") as caught:
+        answer(estimator, GAMMA.data, strict=True)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, Status.ok),
+        ({"lower": np.full((3, 1, 1), np.nan)}, Status.not_finite),
+        ({"se": -np.ones((3, 1, 1))}, Status.negative_variance),
+        ({"estimate": np.full((3, 1), np.nan)}, Status.not_finite),
+        ({"se": np.ones((3, 1))}, "estimator 'foreign': se has the shape (3, 1)"),
+        ({"status": np.zeros(3)}, "estimator 'foreign': status has the shape (3,)"),
+    ],
+)
+def test_the_block_of_anyones_estimator_is_looked_at_alike(changes, found):
+    from simstudy import Mechanism, Scenario, Study, replicate
+
+    class Foreign:
+        name, parameters, labels = "foreign", ("mu",), ("own",)
+
+        def answer(self, draws):
+            own = FunctionEstimator("own", ["mu"], lambda y: {"mu": (y.mean(), 1.0)})
+            return replace(own.answer(draws), **changes)
+
+    mechanism = Mechanism("m", lambda rng, n: rng.normal(size=n), lambda n: {"mu": 0.0})
+    study = Study("s", [Scenario(mechanism, {"n": 5})], [Foreign()])
+    if isinstance(found, str):
+        with pytest.raises(AnswerError) as caught:
+            replicate.block(study, 0, 0, 3)
+        assert found in str(caught.value)
+    else:
+        block = replicate.block(study, 0, 0, 3)["foreign"]
+        assert_array_equal(block.status, found)
+        assert np.isfinite(block.lower).all() == (found == Status.ok)
+
+
+def test_an_interval_without_a_standard_error_is_judged_by_its_coverage(tmp_path):
+    """As docs/verdicts.md promises; 300 intervals between order statistics, which cover .961."""
+    from simstudy import Mechanism, Scenario, Study
+    from simstudy.verdicts import verdicts
+
+    def median(y):
+        y = np.sort(y)
+        return {"mu": (y[4], None, y[1], y[7])}
+
+    mechanism = Mechanism("m", lambda rng, n: rng.normal(size=n), lambda n: {"mu": 0.0})
+    own = FunctionEstimator("own", ["mu"], median)
+    study = Study("s", [Scenario(mechanism, {"n": 9})], [own], replicates=300, seed=2)
+    result = study.run(out=tmp_path / "r", jobs=1, quiet=True)
+    table = result.table()
+    assert (table["status"] == "ok").all()
+    assert table["se"].isna().all()
+    found = result.performance().set_index("measure")
+    assert found.loc["fail", "value"] == 0
+    assert found.loc[["cover", "ciwidth"], "n"].tolist() == [300, 300]
+    # 1 - P(Bin(9, 1/2) in 0, 1, 8, 9) = 1 - 20/512; five MCSEs of .011
+    assert_allclose(found.loc["cover", "value"], 1 - 20 / 512, atol=0.056)
+    assert np.isnan(found["value"].get("modelse", np.nan))
+    said = verdicts(result.performance())
+    assert said["verdict"].iloc[0] != "no-answer"
+    assert "coverage" in said["sentence"].iloc[0]
+
+
+def test_a_wrong_shape_is_one_sentence_before_work_starts(tmp_path):
+    from simstudy import Mechanism, Scenario, Study, StudyError
+
+    mechanism = Mechanism("m", lambda rng, n: rng.normal(size=n), lambda n: {"mu": 0.0})
+    for answered in ({"mu": 1.0}, {"nu": (1.0, 1.0)}, None):
+        own = FunctionEstimator("own", ["mu"], lambda y, answered=answered: answered)
+        study = Study("s", [Scenario(mechanism, {"n": 5})], [own], replicates=60)
+        with pytest.raises(StudyError, match=r"scenario 'm n=5': estimator 'own' returned .* due"):
+            study.run(out=tmp_path / "r", jobs=1, quiet=True)
 
 
 def test_own_answer_of_the_wrong_shape_says_what_is_due():
