@@ -7,7 +7,7 @@ import functools
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DONE = 0
-_READABLE = (".csv", ".parquet", ".dta")
 
 PERFORMANCE_EXAMPLE = """\
 simstudy performance estimates.csv --estimate b --se se --truth 0.5
@@ -32,8 +31,10 @@ simstudy export gamma --format rsimsum --out gamma.csv
 
 def describe_performance(command: argparse.ArgumentParser) -> None:
     """Add the options of `simstudy performance`."""
+    from simstudy.reading import readable
+
     add = command.add_argument
-    add("table", type=Path, metavar="TABLE", help=f"a file ending in {', '.join(_READABLE)}")
+    add("table", type=Path, metavar="TABLE", help=f"a file ending in {readable()}")
     add("--estimate", required=True, metavar="COL", help="column of the estimates")
     add("--truth", required=True, metavar="X", help="the true value: a number, or a column")
     add("--se", metavar="COL", help="column of the standard errors")
@@ -50,6 +51,8 @@ def describe_performance(command: argparse.ArgumentParser) -> None:
         help="columns that tell groups (scenarios, parameters) apart")  # fmt: skip
     add("--replicate", metavar="COL", help="column that numbers the data sets; comparing methods "
         "needs it, because replicates are paired by it, never by the order of rows")  # fmt: skip
+    add("--pool", action="store_true", help="rows of a group and method are replicates of one "
+        "estimand, although a column that is not named here tells them apart")  # fmt: skip
     add("--reference", metavar="NAME", help="the method that relprec, and the paired comparison "
         "in the report, compare with")  # fmt: skip
     add("--exact", default="observed", metavar="NAME", help="the method that seratio divides by")
@@ -90,15 +93,17 @@ def export(folder: Path, form: str, path: Path) -> int:
 def performance(options: argparse.Namespace) -> int:
     """Measure the performance of a table; write what was asked for."""
     from simstudy import summary
+    from simstudy.reading import read, stem
     from simstudy.study import StudyError
-    from simstudy.written import defused, save_csv
+    from simstudy.written import defused, printable, save_csv
 
     for path in options.out:
         _writable(path, (".csv", ".html"))
         if path.exists() and options.table.exists() and path.samefile(options.table):
             raise StudyError(f"--out {str(path)!r} is the table itself; give another name")
     with _refusals():
-        frame = read(options.table)
+        names = [name for name in (options.method, *options.by) if name is not None]
+        frame = read(options.table, names)
         columns = {
             "estimate": options.estimate,
             "truth": _number_or_column(options.truth),
@@ -112,6 +117,7 @@ def performance(options: argparse.Namespace) -> int:
             "truth_mcse": _number_or_column(options.truth_mcse),
             "wide": options.wide,
             "level": options.level,
+            "pool": options.pool,
         }
         asked = {name: getattr(options, name) for name in ("reference", "exact", "null", "mcse")}
         found = summary.performance(frame, **columns, **asked)
@@ -119,53 +125,11 @@ def performance(options: argparse.Namespace) -> int:
             if path.suffix == ".csv":
                 save_csv(found, path)
             else:
-                _report(path, frame, columns, asked, options.table.stem)
+                _report(path, frame, columns, asked, printable(stem(options.table)))
             print(path)
     if not options.out:
         defused(found).to_csv(sys.stdout, index=False)
     return _DONE
-
-
-def read(path: Path) -> pd.DataFrame:
-    """Read a table as the ending of its name says: CSV, parquet or Stata.
-
-    Raises
-    ------
-    ValueError
-        When the file is missing, of another kind, empty or not readable; when parquet needs a
-        package that is not installed.
-    """
-    import pandas as pd
-
-    if path.suffix not in _READABLE:
-        raise ValueError(f"cannot read {str(path)!r}: give a file ending in {', '.join(_READABLE)}")
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": pd.read_csv, ".parquet": pd.read_parquet, ".dta": pd.read_stata
-    }  # fmt: skip
-    try:
-        frame = readers[path.suffix](path)
-    except FileNotFoundError:
-        raise ValueError(f"there is no file {str(path)!r}") from None
-    except ImportError:
-        raise ValueError(
-            "reading parquet needs pyarrow: pip install 'simstudy[parquet]', or give a CSV file"
-        ) from None
-    except Exception as error:  # every reader has its own kinds
-        raise ValueError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    if path.suffix == ".csv":
-        # pandas gives the second of two equal names another one
-        names = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-        if names[names.notna()].duplicated().any():
-            raise ValueError(
-                f"{path} has two columns {names[names.notna() & names.duplicated()].iloc[0]!r}; "
-                "the names of columns must differ"
-            )
-    if path.suffix == ".csv" and len(frame.columns) == 1 and ";" in str(frame.columns[0]):
-        raise ValueError(
-            f"{path} has one column, {str(frame.columns[0])!r}: its fields seem to be separated by "
-            "semicolons; save it with commas, and points in decimal numbers"
-        )
-    return frame
 
 
 def _report(
@@ -253,6 +217,7 @@ def _writable(path: Path, endings: Sequence[str]) -> None:
 def _refusals() -> Iterator[None]:
     """Say warnings in one line each; turn what is wrong with the input into a refusal."""
     from simstudy.study import StudyError
+    from simstudy.written import printable
 
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
@@ -261,4 +226,4 @@ def _refusals() -> Iterator[None]:
         except ValueError as error:
             raise StudyError(str(error)) from error
     for text in dict.fromkeys(str(warning.message) for warning in said):
-        print(f"simstudy: warning: {text}", file=sys.stderr)
+        print(f"simstudy: warning: {printable(text)}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from simstudy.montecarlo import Array, Vector
+from simstudy.pooling import check_pooled
+from simstudy.written import printable
 
 NUMBERS = ("truth", "truth_mcse", "estimate", "se", "lower", "upper", "df")
 """The number columns of the long table; all but estimate are optional."""
@@ -33,6 +36,7 @@ def long_table(
     truth_mcse: float | str | None = None,
     wide: Sequence[str] | None = None,
     level: float = 0.95,
+    pool: bool = False,
 ) -> pd.DataFrame:
     """Rename the columns of anybody's table and check them; add Wald limits where none are given.
 
@@ -61,6 +65,10 @@ def long_table(
         replicate unless `replicate` says otherwise.
     level : float
         Nominal level of the Wald limits.
+    pool : bool
+        Whether the rows of a group and method are replicates of one estimand although a column that
+        has no part in the above, or a truth of few values, tells them apart. Without a `replicate`
+        column that is refused unless said; with one, it is said in a warning.
 
     Returns
     -------
@@ -71,7 +79,8 @@ def long_table(
     ------
     ValueError
         When a column is unknown or holds text where numbers belong, when rows are duplicated, a
-        truth or a label is missing, limits are exchanged, or the level is out of range.
+        truth or a label is missing, limits are exchanged, or the level is out of range; when no row
+        has an estimate; when rows seem to be of several estimands (see `pool`).
 
     Examples
     --------
@@ -101,15 +110,28 @@ def long_table(
     labels = {role: column for role, column in named.items() if column is not None}
     _check_groups(by, roles, labels)
     _check_roles(roles)
-    if wide is None:
-        table = _labels(frame, by, labels)
-        if method is None:
-            table["method"] = estimate
-        table = table.assign(**_numbers(frame, roles))
-    elif method is not None:
+    if wide is not None and method is not None:
         raise ValueError("both method and wide are given; a table is either long or wide")
-    else:
-        table = _lengthened(frame, roles, by, labels, wide)
+    if wide is not None and "{method}" not in estimate:
+        raise ValueError(
+            f"estimate is {estimate!r}; in a wide table the name of the column holds {{method}} "
+            "where the name of the method stands, as in 'b_{method}'"
+        )
+    methods = [estimate] if wide is None else list(wide)
+    columns = {role: _named(column, methods) for role, column in roles.items()}
+    asked = [name for names in columns.values() for name in names if isinstance(name, str)]
+    check_known("column", [*by, *labels.values(), *asked], frame.columns)
+    table = _labels(frame, by, labels)
+    if not pool:
+        truths = [name for name in columns["truth"] if isinstance(name, str)]
+        check_pooled(frame, [*by, *labels.values()], asked, truths, replicate)
+    if wide is not None and replicate is None:
+        table["replicate"] = np.arange(1, len(frame) + 1)
+    if method is None:
+        table = table.loc[np.tile(table.index, len(methods))].reset_index(drop=True)
+        table["method"] = np.repeat(np.array([*map(printable, methods)], dtype=object), len(frame))
+    table = table.assign(**_numbers(frame, columns, len(methods)))
+    _check_empty(table, roles)
     if se is not None and lower is None:
         reach = table["se"] * critical(level, table.get("df"))
         table["lower"], table["upper"] = table["estimate"] - reach, table["estimate"] + reach
@@ -153,21 +175,23 @@ def check_level(level: float) -> None:
 
 def check_known(what: str, asked: Iterable[str], known: Iterable[str]) -> None:
     """Refuse a name that is not known, with the names that are and the closest of them."""
-    names = list(dict.fromkeys(map(str, known)))
+    names = dict.fromkeys(map(str, known))
     for name in asked:
         if str(name) not in names:
             alike = [known for known in names if known.lower() == str(name).lower()]
             close = alike or difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
             hint = f"; did you mean {close[0]!r}?" if close else "."
-            listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+            listed = ", ".join([*names][:30]) + (", ..." if len(names) > 30 else "")
             raise ValueError(f"there is no {what} {name!r}{hint} There are: {listed}")
 
 
 def _check_groups(
     by: Sequence[str], roles: Mapping[str, float | str], labels: Mapping[str, str]
 ) -> None:
-    """Refuse group columns whose names mean something else in the long table."""
+    """Refuse group columns whose names mean something else in the long table, or cannot be read."""
     for name in by:
+        if printable(name) != name:
+            raise ValueError(f"by has the column {name!r}; rename it, without control characters")
         if name in labels.values() or (name in OWN and roles.get(name) != name):
             raise ValueError(
                 f"by has the column {name!r}, but the long table uses that name for its "
@@ -189,10 +213,19 @@ def _check_roles(roles: Mapping[str, float | str]) -> None:
                 )
 
 
+def _check_empty(table: pd.DataFrame, roles: Mapping[str, float | str]) -> None:
+    """Refuse a table without any estimate; say which other column has no number at all."""
+    for role in ("estimate", "se", "lower", "upper"):
+        if role in table and table[role].isna().all():
+            said = f"{role} ({roles[role]!r}) is empty in every row"
+            if role == "estimate":
+                raise ValueError(f"{said}: there is nothing to measure; is it the right column?")
+            warnings.warn(f"{said}: what needs it is not measured", stacklevel=4)
+
+
 def _labels(frame: pd.DataFrame, by: Sequence[str], labels: Mapping[str, str]) -> pd.DataFrame:
     """Return the group columns, replicate and method of a frame; none may be missing in a row."""
     columns = {name: name for name in by} | dict(labels)
-    check_known("column", columns.values(), frame.columns)
     for name in columns.values():
         missing = frame[name].isna().to_numpy()
         if missing.any():
@@ -200,71 +233,90 @@ def _labels(frame: pd.DataFrame, by: Sequence[str], labels: Mapping[str, str]) -
                 f"column {name!r} is empty in {_row(missing)}; every row must say its group, "
                 "method and replicate"
             )
-    table = pd.DataFrame({role: frame[name].array for role, name in columns.items()})
+    table = pd.DataFrame({role: _shown(frame[name]).array for role, name in columns.items()})
     return table if columns else pd.DataFrame(index=range(len(frame)))
 
 
-def _lengthened(
-    frame: pd.DataFrame,
-    roles: Mapping[str, float | str],
-    by: Sequence[str],
-    labels: Mapping[str, str],
-    wide: Sequence[str],
-) -> pd.DataFrame:
-    """Return the long table of a frame with one column per method."""
-    if "{method}" not in str(roles["estimate"]):
+def _shown(labels: pd.Series) -> pd.Series:
+    """Return labels that a terminal may print, and that are as many as before."""
+    if pd.api.types.is_numeric_dtype(labels):
+        return labels
+    words = labels.unique()
+    shown = {word: printable(word) for word in words if isinstance(word, str)}
+    if all(word == text for word, text in shown.items()):
+        return labels
+    texts = [shown.get(word, word) for word in words]
+    if len(set(texts)) < len(texts):
         raise ValueError(
-            f"estimate is {roles['estimate']!r}; in a wide table the name of the column holds "
-            "{method} where the name of the method stands, as in 'b_{method}'"
+            f"column {labels.name!r} holds names that differ only in characters that cannot "
+            "be seen; rename them"
         )
-    table = _labels(frame, by, labels)
-    if "replicate" not in table:
-        table["replicate"] = np.arange(1, len(frame) + 1)
-    parts = []
-    for method in wide:
-        named = {
-            role: column.replace("{method}", method) if isinstance(column, str) else column
-            for role, column in roles.items()
-        }
-        parts.append(table.assign(method=method, **_numbers(frame, named)))
-    return pd.concat(parts, ignore_index=True)
+    return labels.map(lambda word: shown.get(word, word))
 
 
-def _numbers(frame: pd.DataFrame, roles: Mapping[str, float | str]) -> dict[str, Array]:
-    """Return the number columns of a frame by role, checked."""
-    check_known("column", [c for c in roles.values() if isinstance(c, str)], frame.columns)
-    columns = {
-        role: numbers(frame[column])
-        if isinstance(column, str)
-        else np.full(len(frame), float(column))
-        for role, column in roles.items()
-    }
+def _named(column: float | str, methods: Sequence[str]) -> list[float | str]:
+    """Return the column of each method, or the number."""
+    if isinstance(column, str) and "{method}" in column:
+        return [column.replace("{method}", method) for method in methods]
+    return [column]
+
+
+def _numbers(
+    frame: pd.DataFrame, columns: Mapping[str, Sequence[float | str]], methods: int
+) -> dict[str, Array]:
+    """Return the number columns by role, one method's rows under another's, checked."""
+    size = len(frame)
+
+    def told(role: str, wrong: Array) -> tuple[str, str]:
+        # the column that is at fault, and its row
+        first = int(np.flatnonzero(wrong)[0])
+        names = columns[role]
+        return repr(names[first // size % len(names)]), _row(wrong, size)
+
+    found = {
+        role: np.tile(np.concatenate([_column(frame, n, role) for n in names]),
+                      methods // len(names))
+        for role, names in columns.items()
+    }  # fmt: skip
     must = {"df": "positive", "truth_mcse": "zero or positive, and finite", "truth": "finite"}
-    right = {"truth": np.isfinite(columns["truth"])}
-    if "df" in columns:
-        right["df"] = columns["df"] > 0
-    if "truth_mcse" in columns:
-        right["truth_mcse"] = (columns["truth_mcse"] >= 0) & np.isfinite(columns["truth_mcse"])
+    right = {"truth": np.isfinite(found["truth"])}
+    if "df" in found:
+        right["df"] = found["df"] > 0
+    if "truth_mcse" in found:
+        right["truth_mcse"] = (found["truth_mcse"] >= 0) & np.isfinite(found["truth_mcse"])
     for role, good in right.items():
         if not good.all():
+            name, row = told(role, ~good)
             raise ValueError(
-                f"{role} ({roles[role]!r}) is {columns[role][~good][0]:g} in {_row(~good)}; it "
-                f"must be {must[role]} in every row"
+                f"{role} ({name}) is {found[role][~good][0]:g} in {row}; it must be {must[role]} "
+                "in every row"
             )
-    if "lower" in columns:
-        exchanged = columns["lower"] > columns["upper"]
+    if "lower" in found:
+        exchanged = found["lower"] > found["upper"]
         if exchanged.any():
+            (lower, row), (upper, _) = (told(role, exchanged) for role in ("lower", "upper"))
             raise ValueError(
-                f"lower ({roles['lower']!r}) is above upper ({roles['upper']!r}) in "
-                f"{_row(exchanged)}; have the two columns been exchanged?"
+                f"lower ({lower}) is above upper ({upper}) in {row}; have the two columns been "
+                "exchanged?"
             )
-    return columns
+    return found
+
+
+def _column(frame: pd.DataFrame, column: float | str, role: str) -> Array:
+    """Return a column of numbers, or one number for all rows."""
+    if isinstance(column, str):
+        return numbers(frame[column])
+    if isinstance(column, bool | np.bool_):
+        raise ValueError(f"{role} is {column}; it must be a number, or the name of a column")
+    return np.full(len(frame), float(column))
 
 
 def numbers(values: pd.Series) -> Array:
-    """Return a column as floats; refuse text."""
+    """Return a column as floats; refuse text, and what is true or false."""
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
         return values.to_numpy(dtype=float)
+    if pd.api.types.is_bool_dtype(values):
+        raise ValueError(f"column {values.name!r} holds true and false; it must hold numbers")
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_complex_dtype(values):
         return values.to_numpy(dtype=float, na_value=np.nan)
     text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
@@ -280,8 +332,8 @@ def numbers(values: pd.Series) -> Array:
     return read.to_numpy(dtype=float)
 
 
-def _row(wrong: Array) -> str:
-    """Say which row is wrong, and how many are."""
+def _row(wrong: Array, size: int | None = None) -> str:
+    """Say which row of a table of `size` rows is wrong first, and how many more entries are."""
     rows = np.flatnonzero(wrong)
     others = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
-    return f"row {rows[0] + 1}{others}"
+    return f"row {rows[0] % (size or len(wrong)) + 1}{others}"

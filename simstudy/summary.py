@@ -125,6 +125,7 @@ def performance(
     df: float | str | None = None,
     truth_mcse: float | str | None = None,
     wide: Sequence[str] | None = None,
+    pool: bool = False,
     reference: str | None = None,
     exact: str = "observed",
     level: float = 0.95,
@@ -136,7 +137,7 @@ def performance(
 
     Parameters
     ----------
-    frame, estimate, truth, se, method, by, replicate, lower, upper, df, truth_mcse, wide
+    frame, estimate, truth, se, method, by, replicate, lower, upper, df, truth_mcse, wide, pool
         The table and what its columns hold: see `simstudy.longtable.long_table`. Without limits,
         intervals are Wald's.
     reference, exact, level, null, mcse, measures
@@ -177,6 +178,7 @@ def performance(
         truth_mcse=truth_mcse,
         wide=wide,
         level=level,
+        pool=pool,
     )
     found = summarize(
         table,

@@ -2,6 +2,8 @@
 
 import io
 import re
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -90,20 +92,137 @@ def test_without_out_the_measures_go_to_standard_output(capsys):
     check_alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON))
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "dta"])
-def test_kinds_of_files(kind):
-    frame = pd.read_csv(ESTIMATES)
-    if kind == "parquet":
+def write(frame, name):
+    """Write a table as the ending of its name says."""
+    if name.endswith((".parquet", ".feather", ".orc")):
         pytest.importorskip("pyarrow")
-        frame.to_parquet("table.parquet")
-    elif kind == "dta":
+        getattr(frame, f"to_{name.rpartition('.')[2]}")(name)
+    elif ".dta" in name:
         # Stata's value labels come as categories
-        frame["method"] = frame["method"].astype("category")
-        frame.to_stata("table.dta", write_index=False)
+        frame.astype({"method": "category"}).to_stata(name, write_index=False)
+    elif ".json" in name:
+        frame.to_json(name, orient="records", lines=".jsonl" in name, double_precision=15)
+    elif name.endswith((".xlsx", ".ods")):
+        pytest.importorskip({"xlsx": "openpyxl", "ods": "odf"}[name.rpartition(".")[2]])
+        frame.to_excel(name, index=False)
     else:
-        frame.to_csv("table.csv", index=False)
-    found = measured(f"table.{kind}", *NAMED, "--reference", "C")
-    check_alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON, reference="C"))
+        frame.to_csv(name, index=False, sep="\t" if ".tsv" in name.lower() else ",")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "t.csv", "t.csv.gz", "t.csv.zip", "t.CSV.xz", "t.tsv", "t.TSV.bz2", "t.json", "t.jsonl.gz",
+        "t.parquet", "t.feather", "t.orc", "t.dta", "t.dta.gz", "t.xlsx", "t.ods",
+    ],
+)  # fmt: skip
+def test_kinds_of_files(name):
+    frame = pd.read_csv(ESTIMATES)
+    write(frame, name)
+    found = measured(name, *NAMED, "--reference", "C")
+    expected = performance(pd.read_csv(ESTIMATES), **PYTHON, reference="C")
+    # JSON and workbooks keep 15 to 16 digits; a relative error of nearly 0 has lost some of them
+    plain = expected.astype({"measure": str})
+    rtol, atol = (1e-9, 1e-9) if name.startswith(("t.json", "t.xlsx", "t.ods")) else (1e-15, 0)
+    assert_frame_equal(found, plain, rtol=rtol, atol=atol, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "install"),
+    [
+        ("t.parquet", "pyarrow", "pip install 'simstudy[parquet]'"),
+        ("t.feather", "pyarrow", "pip install 'simstudy[parquet]'"),
+        ("t.xlsx", "openpyxl", "pip install openpyxl"),
+        ("t.ods", "odf", "needs odfpy: pip install odfpy"),
+        ("t.sav", "pyreadstat", "pip install pyreadstat"),
+        ("t.csv.zst", "zstandard", "pip install zstandard"),
+    ],
+)
+def test_what_is_not_installed_is_named(capsys, monkeypatch, name, package, install):
+    """Whatever is installed here."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with zipfile.ZipFile(name, "w") as file:  # a workbook is one
+        if name == "t.ods":
+            file.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+    assert execute("performance", name, "--estimate", "b", "--truth", 1) == cli.WRONG_INPUT
+    said = capsys.readouterr().err
+    assert install in said
+    assert "give a CSV file" in said
+
+
+@pytest.mark.parametrize("names", [("NA", "None"), ("nan", "null"), ("NA", "x"), ("NA", "NA")])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz"])
+def test_methods_may_be_called_as_what_is_missing(names, kind):
+    """NA among words is one of them; among numbers, and as an empty field, it is missing."""
+    frame = pd.read_csv(io.StringIO(CSV)).assign(m=np.repeat(names, 2), id=[1, 2, 3, 4])
+    write(frame, f"t.{kind}")
+    found = measured(f"t.{kind}", *PLAIN, "--replicate", "id", "--by", "truth")
+    assert set(pd.read_csv("p.csv", keep_default_na=False)["method"].astype(str)) == {*names}
+    assert set(found.loc[found["measure"] == "bias", "n"]) == {4 // len({*names})}
+
+
+@pytest.mark.parametrize(("label", "column"), [("", "m"), ("NA", "id")])
+def test_what_is_missing_is_missing(capsys, label, column):
+    """A method that nobody named, and a group that was a number."""
+    frame = pd.read_csv(io.StringIO(CSV)).astype({column: object})
+    frame.loc[2, column] = label
+    frame.to_csv("t.csv", index=False)
+    named = [*PLAIN[:4], "--truth", 1, "--method", "m", "--by", "id"]
+    assert execute("performance", "t.csv", *named) == cli.WRONG_INPUT
+    assert f"column '{column}' is empty in row 3" in capsys.readouterr().err
+
+
+def test_two_estimands_are_pooled_only_when_told(capsys):
+    """The rows of one method are refused until the command says what they are."""
+    frame = pd.concat([pd.read_csv(io.StringIO(CSV)).assign(what=w) for w in ("OR", "RR")])
+    frame.to_csv("t.csv", index=False)
+    assert execute("performance", "t.csv", *PLAIN) == cli.WRONG_INPUT
+    said = capsys.readouterr().err
+    assert "rows that differ in 'id' (2 values), 'what' (2 values) would be taken" in said
+    for answer in (["--pool"], ["--by", "what"], ["--by", "what", "--replicate", "id"]):
+        assert execute("performance", "t.csv", *PLAIN, *answer) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("b,se\nTrue,0.1\nFalse,0.2\n", "'b' holds true and false"),
+        ("b,se\n,\n,\n", "estimate ('b') is empty in every row"),
+        ("b,se\nNA,0.1\nnan,0.2\n", "estimate ('b') is empty in every row"),
+        ("b\tse\n1\t2\n", "separated by tabs"),
+        ("\n\n", "cannot be read as csv"),
+    ],
+)
+def test_tables_without_estimates_are_refused(capsys, text, says):
+    Path("t.csv").write_text(text)
+    named = ["--estimate", "b", "--se", "se", "--truth", 1]
+    assert execute("performance", "t.csv", *named) == cli.WRONG_INPUT
+    assert says in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["t.csv"]
+
+
+def test_a_byte_order_mark_and_numbers_beyond_all_range_are_read(capsys):
+    """1e400 is infinite: no estimate, and said."""
+    Path("t.csv").write_text("\ufeff" + CSV.replace("1.2,", "1e400,"), encoding="utf-8")
+    found = measured("t.csv", *PLAIN)
+    assert list(found.query("measure == 'bias' and method == 'x'")["n"]) == [1]
+    assert "(the first is row 2) the estimate is infinite" in capsys.readouterr().err
+
+
+def test_what_a_browser_or_a_terminal_would_obey_is_shown(capsys):
+    """Markup and escapes in names of columns, methods and of the file."""
+    text = CSV.replace("b,se,m,", "b,se,m,<script>g</script>,", 1).replace(",x,", ",x\x1b[31m,<b>,")
+    Path("t\x1b[2J.csv").write_text(text.replace(",y,", ",y,<i>,"))
+    named = [*PLAIN, "--by", "<script>g</script>", "--out", "r.html", "p.csv"]
+    assert execute("performance", "t\x1b[2J.csv", *named) == 0
+    assert execute("performance", "t\x1b[2J.csv", *named[:-3]) == 0
+    said = capsys.readouterr()
+    page, table = (Path(name).read_text(encoding="utf-8") for name in ("r.html", "p.csv"))
+    for shown in (page, table, said.out, said.err):
+        assert "\x1b" not in shown
+    assert r"x\x1b[31m" in table
+    assert "<script>g" not in page
+    assert "&lt;script&gt;g" in page
 
 
 def test_a_wide_table_is_the_long_one():
@@ -216,7 +335,16 @@ def test_wrong_input_is_refused_and_nothing_is_written(capsys, text, arguments, 
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("t.xlsx", ".csv, .parquet, .dta"), ("t.csv", "no file"), ("t.dta", "no file")],
+    [
+        ("t.rds", "give a file ending in .csv, .tsv, .json,"),
+        ("t.pkl", "give a file ending in"),
+        ("t", "give a file ending in"),
+        ("t.gz", "give a file ending in"),
+        ("t.parquet.gz", ".dta also packed: .gz, .bz2"),
+        ("t.csv", "no file"),
+        ("t.csv.gz", "no file"),
+        ("t.dta", "no file"),
+    ],
 )
 def test_a_file_that_is_not_there_or_of_another_kind(capsys, name, says):
     assert execute("performance", name, "--estimate", "b", "--truth", 1) == cli.WRONG_INPUT

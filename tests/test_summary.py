@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
+from simstudy import longtable
 from simstudy.measures import MEASURES
 from simstudy.montecarlo import average
 from simstudy.summary import performance, summarize
@@ -399,7 +400,7 @@ def test_two_truths_in_a_cell_are_no_spread():
 def test_a_simulated_error_of_the_truth_is_not_counted_as_spread():
     """Each truth with an error of its own: what is not about the truth has no error from it."""
     table = two_truths(200).assign(error=np.repeat([0.1, 0.3], 200))
-    options = {"estimate": "b", "se": "se", "truth": "theta", "replicate": "id"}
+    options = {"estimate": "b", "se": "se", "truth": "theta", "replicate": "id", "pool": True}
     known, found = performance(table, **options), performance(table, **options, truth_mcse="error")
     for measure in ("mean", "median", "empse", "relerror", "relvar_rmse", "corr", "becover"):
         before, after = one(known, measure), one(found, measure)
@@ -463,6 +464,94 @@ def test_impossible_answers_are_failures_and_said_to_be(bad, what, status):
     assert one(frame, "n")["value"] == 58
     assert one(frame, "cover")["n"] == one(frame, "modelse")["n"] == 58
     assert one(frame, "bias")["n"] == (58 if "estimate" in bad else 60)
+
+
+# --- what one row is ----------------------------------------------------------------------------
+
+
+def two_estimands(n=50):
+    """Return what two estimands of the same data sets look like, without groups or numbers named.
+
+    The columns after `se` are no design: what data sets brought about.
+    """
+    rng = np.random.default_rng(12)
+    shift = np.tile([0.0, 0.3], n)
+    return pd.DataFrame({
+        "b": shift + rng.normal(0, 0.14, 2 * n), "se": 0.14, "rep": np.repeat(np.arange(n), 2),
+        "iterations": rng.integers(4, 7, 2 * n), "seconds": rng.random(2 * n).round(2),
+        "converged": rng.random(2 * n) < 0.5, "status": np.tile(["ok", "ok"], n), "theta": shift,
+        "estimand": np.tile(["marginal", "conditional"], n), "size": np.tile([50, 100], n),
+    })  # fmt: skip
+
+
+PLAIN = {"estimate": "b", "se": "se"}
+
+
+@pytest.mark.parametrize(
+    ("spare", "options", "named"),
+    [
+        (["estimand"], {}, r"'estimand' .2 values"),
+        (["size"], {}, r"'size' .2 values"),
+        (["rep"], {}, r"'rep' .49 values"),
+        (["estimand", "size", "rep"], {}, r"'estimand' .2 values., 'size' .2 values., 'rep'"),
+        (["theta"], {"truth": "theta"}, r"'theta' .2 values"),
+        (["estimand", "rep"], {"wide": ["b"], "estimate": "{method}"}, "'estimand'.*'rep'"),
+    ],
+)
+def test_rows_of_two_estimands_are_not_pooled_without_a_word(spare, options, named):
+    """Whatever tells them apart: the group, the numbers of the data sets, the truth.
+
+    Every way that the message names ends it, and failed rows that were dropped hide nothing.
+    """
+    frame = two_estimands()[["b", "se", *spare]].drop(index=[7, 30, 31])
+    asked = PLAIN | {"truth": 0.0} | options
+    with pytest.raises(ValueError, match=f"rows that differ in {named}.* replicates of one"):
+        performance(frame, **asked)
+    found = performance(frame, **asked, pool=True)
+    # both estimands in one: the spread of the bare estimates, but where the truths explain it
+    exact = 0.14 if "truth" in options else np.hypot(0.14, 0.15)
+    # ten percent is 1.4 MCSE of 97 rows, and the two differ by half
+    assert_allclose(one(found, "empse")["value"], exact, rtol=0.1)
+    apart = [name for name in spare if name != "rep"]
+    if apart:
+        by = performance(frame, **asked, by=apart, replicate="rep" if "rep" in spare else None)
+        assert_allclose(by[by["measure"] == "empse"]["value"], 0.14, rtol=0.2)
+
+
+def test_rows_that_failures_left_uneven_are_told_by_the_name_of_the_column():
+    """A method with 6 of 100 rows, of a column that says what it is."""
+    frame = two_estimands().rename(columns={"estimand": "method"})[["b", "se", "method"]]
+    few = frame[(frame["method"] == "marginal") | (frame.index < 12)]
+    with pytest.raises(ValueError, match=r"'method' .2 values"):
+        performance(few, **PLAIN, truth=0.0)
+
+
+def test_what_data_sets_bring_about_tells_no_estimands_apart():
+    """Iterations, seconds, flags, status, a number for each data set: columns of every table."""
+    frame = two_estimands().query("estimand == 'marginal'").drop(columns="theta")
+    found = performance(frame, **PLAIN, truth=0.0)
+    assert one(found, "bias")["n"] == 50
+    # as many data sets as rows, each with a truth of its own
+    theta = np.random.default_rng(3).normal(size=50)
+    own = frame.assign(theta=theta, b=frame["b"] + theta)
+    assert one(performance(own, **PLAIN, truth="theta"), "bias")["n"] == 50
+
+
+@pytest.mark.parametrize("name", ["estimates", "estimates_with_holes"])
+def test_tables_of_other_programs_are_measured_without_numbers_of_data_sets(name):
+    """Degrees of freedom, replicates and limits are columns that nobody named: no refusal."""
+    options = {"estimate": "estimate", "truth": "truth", "method": "method"}
+    assert len(performance(read(name), **options, by="scenario")) > 0
+    with pytest.raises(ValueError, match=r"'truth' .2 values., 'scenario'"):
+        performance(read(name), **options)
+
+
+def test_data_sets_that_are_numbered_throughout_are_pooled_with_a_word():
+    """Numbers of data sets that differ between scenarios cannot tell them apart."""
+    frame = two_estimands().assign(rep=range(100))[["b", "se", "rep", "size"]]
+    with pytest.warns(UserWarning, match="'size' .2 values. .* or say `pool`"):
+        performance(frame, **PLAIN, truth=0.0, replicate="rep")
+    performance(frame, **PLAIN, truth=0.0, replicate="rep", pool=True)  # a warning would fail
 
 
 # --- anybody's table ----------------------------------------------------------------------------
@@ -655,6 +744,24 @@ BAD_INPUT = [
     (lambda: altered(rep=[None, 1] * 30), {}, "column 'rep' is empty in row 1"),
     (lambda: altered(**{"est.type": None}), {}, "column 'est.type' is empty in row 1"),
     (lambda: altered(se=1.0), {"by": ["se"]}, "by has the column 'se', but"),
+    (lambda: altered(b=[True, False] * 30), {}, "'b' holds true and false; it must hold numbers"),
+    (lambda: altered(std_err=pd.array([True, None] * 30, "boolean")), {}, "'std_err' holds true"),
+    (lambda: altered(true=True), {"truth": "true"}, "'true' holds true and false"),
+    (anybody, {"truth": True}, "truth is True; it must be a number, or the name of a column"),
+    (lambda: altered(b=NAN), {}, "estimate .'b'. is empty in every row: there is nothing"),
+    (lambda: altered(b=None), {}, "estimate .'b'. is empty in every row"),
+    (
+        lambda: anybody().rename(columns={"dgm": "dgm\x1b[2J"}),
+        {"by": ["dgm\x1b[2J"]},
+        r"by has the column 'dgm\\x1b.*rename it",
+    ),
+    (
+        lambda: altered(**{"est.type": ["a\u200b", "a\u200c"] * 30}).replace(
+            {"a\u200b": "a\n", "a\u200c": "a\t"}
+        ),
+        {},
+        "'est.type' holds names that differ only in characters that cannot be seen",
+    ),
     (lambda: anybody().set_axis(["dgm"] * 6, axis=1), {}, "two columns 'dgm'"),
 ]
 
@@ -678,3 +785,49 @@ def test_a_missing_replicate_number():
     table.loc[7, "replicate"] = NAN
     with pytest.raises(ValueError, match="replicate is empty in row 8"):
         summarize(table)
+
+
+def test_a_column_without_any_number_is_said():
+    """No standard error in any row: what needs none is measured, and a warning says the rest."""
+    with pytest.warns(UserWarning, match="se .'std_err'. is empty in every row: what needs it"):
+        found = performance(altered(std_err=NAN), **OPTIONS)
+    assert one(found, "bias", method="CC")["n"] == 30
+    assert one(found, "cover", method="CC")["n"] == 0
+
+
+def test_names_that_a_terminal_would_obey_are_shown_as_they_are():
+    """Escapes are gone from the frame, and with them from every page and terminal."""
+    frame = anybody().replace({"CC": "C\x1b[31mC\x07"})
+    found = performance(frame, **OPTIONS)
+    assert set(found["method"]) == {r"C\x1b[31mC\x07", "MI"}
+    wide = pd.DataFrame({"b_\x1b": [1.0, 2.0]})
+    found = performance(wide, estimate="b_{method}", truth=1, wide=["\x1b"])
+    assert set(found["method"]) == {r"\x1b"}
+
+
+def test_wide_tables_are_checked_method_by_method():
+    """The message names the column of the method that is wrong, and its row of the table."""
+    wide = pd.DataFrame({"b_x": [1.0, 2.0], "b_y": [1.0, 2.0], "t_x": [1.0, 1.0],
+                         "t_y": [1.0, np.inf], "l_x": 0.0, "u_x": 1.0, "l_y": [0.0, 3.0],
+                         "u_y": 1.0})  # fmt: skip
+    options = {"estimate": "b_{method}", "truth": "t_{method}", "wide": ["x", "y"]}
+    with pytest.raises(ValueError, match=r"truth .'t_y'. is inf in row 2;"):
+        performance(wide, **options)
+    with pytest.raises(ValueError, match=r"lower .'l_y'. is above upper .'u_y'. in row 2;"):
+        performance(wide, **options | {"truth": 1, "lower": "l_{method}", "upper": "u_{method}"})
+    with pytest.raises(ValueError, match="no column 'b_z'"):
+        performance(wide, **options | {"wide": ["x", "z"]})
+
+
+def test_many_methods_cost_no_look_at_all_columns_each(monkeypatch):
+    """Names of columns are read a fixed number of times, however many methods there are."""
+    looks = []
+    known = longtable.check_known
+    monkeypatch.setattr(longtable, "check_known", lambda *a: looks.append(a[0]) or known(*a))
+    for methods in (2, 200):
+        names = [f"m{i}" for i in range(methods)]
+        columns = {f"{what}_{name}": [1.0, 1.5] for what in ("b", "s") for name in names}
+        before = len(looks)
+        performance(pd.DataFrame(columns), estimate="b_{method}", se="s_{method}", truth=1,
+                    wide=names, measures=["bias"])  # fmt: skip
+        assert len(looks) - before == 1
