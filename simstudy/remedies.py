@@ -41,7 +41,7 @@ KINDS = {
     "lbfgsb-inverse": "optimizer",
     "bootstrap": "resampling",
 }
-"""What the methods of `simstudy.methods` are, by name and whatever their interval; others: own."""
+"""What the methods of `simstudy.methods` are, and others whose names begin like theirs."""
 WITH_LOG_WALD = ("observed", "observed-central", "opg", "sandwich", "bootstrap")
 """Those that `simstudy.methods` also has with an interval on the working scale."""
 
@@ -148,7 +148,7 @@ ADVICE: dict[str, dict[str, Advice]] = {
         "any": Advice(
             ("observed",),
             "hold it against {untried}, which tells its own error from that of the theory",
-            "what it differs in from the exact standard error is its own",
+            "hold it against the exact standard error: what the two differ in is its own error",
         ),
     },
     "shape": {
@@ -192,10 +192,15 @@ def kind(method: str) -> str:
     Examples
     --------
     >>> from simstudy.remedies import kind
-    >>> kind("observed-log-wald"), kind("mine")
-    ('exact', 'own')
+    >>> kind("observed-log-wald"), kind("bfgs-inverse-5-steps"), kind("mine")
+    ('exact', 'optimizer', 'own')
     """
-    return KINDS.get(method.removesuffix(LOG_WALD), "own")
+    name = method.removesuffix(LOG_WALD)
+    while name not in KINDS and "-" in name:
+        name = name.rpartition("-")[0]
+    # "observed-..." of one's own may be anything that is taken from a Hessian
+    mine = name == "observed" and method.removesuffix(LOG_WALD) != name
+    return "own" if mine else KINDS.get(name, "own")
 
 
 def remedy(row: Row, others: Sequence[Row], judge: Row | None, table: str) -> str:
@@ -231,7 +236,7 @@ def remedy(row: Row, others: Sequence[Row], judge: Row | None, table: str) -> st
         also = f"; so do{'es' * (len(more) == 1)} {listed(more)}" if more else ""
         return f"In this case {best['method']} holds ({best['sentence']}){also}."
     waiting = [other for other in near if other["verdict"] == "undecided"]
-    open_ = f" so far; undecided: {listed(map(_waits, waiting))}" if waiting else ""
+    open_ = f" so far; undecided: {_waits(waiting)}" if waiting else ""
     tried = {str(other["method"]) for other in [row, *others]}
     advice = _advice(cause(row, judge), mine, tried, table)
     return f"No method tried in this case holds{open_}. {advice[0].upper()}{advice[1:]}."
@@ -287,10 +292,15 @@ def _advice(why: str, method: str, tried: Collection[str], table: str) -> str:
     return advice.untried.format(untried=" or ".join(left)) if left else advice.tried
 
 
-def _waits(row: Row) -> str:
-    """Name an undecided method, and how many more replicates would decide it."""
-    more = f" (about {int(row['more']):,} more replicates)" if row["more"] > 0 else ""
-    return f"{row['method']}{more}"
+def _waits(rows: Sequence[Row]) -> str:
+    """Name the undecided methods, and how many more replicates would decide them."""
+    alike: dict[int, list[str]] = {}
+    for row in rows:
+        alike.setdefault(int(row["more"]), []).append(str(row["method"]))
+    return "; ".join(
+        listed(names) + (f" (about {more:,} more replicates)" if more else "")
+        for more, names in alike.items()
+    )
 
 
 def _kinship(one: str, other: str) -> int:

@@ -103,7 +103,8 @@ MISSING = "The table that was given has no answer here."
 
 CAPTIONS = {
     "coverage": "Does the interval contain the truth as often as it says? One row per method, with "
-    "the Monte Carlo interval.",
+    "the Monte Carlo interval, of the replicates that have an answer: where few have one, the "
+    "table above says how few.",
     "model_se_against_empirical_se": "Does the standard error say how far the estimates really "
     "scatter? On the line it does.",
     "se_ratio": "Is it computed right? Every method against the exact standard error of the same "
@@ -583,6 +584,7 @@ def _run(manifest: Mapping[str, Any]) -> Content:
             for method, count in study.get("fewer", {}).items()
             if replicates is not None and count < replicates
         },
+        "as_is": [e["name"] for e in study.get("estimators", []) if e.get("as_is")],
         "seconds": _duration(sum(float(run["seconds"]) for run in runs)),
         "started": str(runs[0]["started"])[:16].replace("T", " ") if runs else "",
     }

@@ -348,10 +348,7 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
         said.append(f"Trust or faults in some cases only, see the table: {listed(rest)}.")
     if "never" in fates:
         never = (f"{listed(names)} ({fate})" for fate, names in fates["never"].items())
-        said.append(
-            f"Trust in no case, and at fault in at least {CONDEMNED:.0%} of them: "
-            f"{'; '.join(never)}."
-        )
+        said.append(f"Trust in no case, and at fault in at least half of them: {'; '.join(never)}.")
     waiting = verdict_frame.loc[verdict_frame["more"] > 0, "more"]
     if len(waiting):
         said.append(
@@ -385,9 +382,9 @@ def _best(tallies: dict[str, _Tally]) -> list[str]:
     """Name the methods with most trust, or where there is none with the fewest faults."""
     rank = {name: (t.trusted / t.cases, -t.faulty / t.cases) for name, t in tallies.items()}
     best = [name for name in rank if rank[name] == max(rank.values())]
-    if len(best) == len(rank):
-        return []
     of = tallies[best[0]]
+    if len(best) == len(rank) or not of.trusted + of.faulty:  # all alike, or nothing known of them
+        return []
     less = f", undecided in {of.open}" if of.open else ""
     return [f"Best of those tried: {listed(best)}, with trust in {of.trusted} and a fault in "
             f"{of.faulty} of {of.cases} cases{less}."]  # fmt: skip
@@ -424,11 +421,11 @@ def _main_fault(rows: pd.DataFrame) -> str:
     faults = words[~words.isin([Verdict.trust, Verdict.undecided])]
     word = Verdict(faults.value_counts().index[0])
     said = _PLAIN[word]
-    if word in (Verdict.unstable, Verdict.no_answer) and "asked" in rows:
+    if word == Verdict.unstable and "asked" in rows:
         own = rows[words == word]
         least = own.iloc[int(np.argmin((own["n"] / own["asked"]).to_numpy(dtype=float)))]
         said += f": {least['n']:,} of {least['asked']:,} answered"
-        said += " in the worst" if len(own) > 1 else ""
+        said += " in the worst case" if len(own) > 1 else ""
     return said if len(set(faults)) == 1 else f"mainly {said}"
 
 
@@ -477,7 +474,7 @@ def _size(frame: pd.DataFrame, labels: list[str]) -> str:
     kinds = [name for name in ("scenario", "estimator", "parameter") if name in labels]
     varied = [name for name in kinds if frame[name].nunique() > 1]
     if len(varied) > 1:
-        return f"{count:,} combinations of {' and '.join(varied)}"
+        return f"{count:,} combinations of {', '.join(varied[:-1])} and {varied[-1]}"
     return f"{count:,} {''.join(varied) or 'case'}{'s' if count > 1 else ''}"
 
 
@@ -749,6 +746,10 @@ def _because(cause: str, row: Row, judge: Row | None, level: float) -> str:
                 f"Scale: the standard error is {_scale(row)}; in a normal interval this alone "
                 f"would make {_decimal(level)} coverage {_decimal(alone)}."
             )
+        case "shape" if row["miss_left"] + row["miss_right"] == 0:
+            return (
+                f"Shape: none of {int(row['cover_n']):,} intervals misses the truth, on any side."
+            )
         case "shape" if not np.isnan(row["misses"]):
             tail = "Shape: the truth is missed below and above the interval"
             heavy = abs(row["misses"]) > CLEAR * row["misses_mcse"]
@@ -820,7 +821,8 @@ def _scale(row: Row) -> str:
     value, mcse = row["relerror"], row["relerror_mcse"]
     side = "too small" if value < 0 else "too large"
     if value >= 200:
-        return f"{side}: {1 + value / 100:.3g} times the true spread (MCSE {mcse / 100:.2g})"
+        times = f"{_full(1 + value / 100, 3)} times the true spread"
+        return f"{side}: {times} (MCSE {_full(mcse / 100, 2)})"
     return f"{side} by {abs(value):.1f} % (MCSE {mcse:.1f})"
 
 
@@ -847,7 +849,13 @@ def _sides(row: Row) -> str:
 
 def _ratio(value: float) -> str:
     """Write a ratio with three decimals while it is near 1."""
-    return f"{value:.3f}" if 0.01 < value < 10 else f"{value:.3g}"
+    return f"{value:.3f}" if 0.01 < value < 10 else _full(value, 3)
+
+
+def _full(value: float, digits: int) -> str:
+    """Round a number to so many digits; a large one is written in full."""
+    short = f"{value:.{digits}g}"
+    return f"{float(short):,.0f}" if 1000 <= value < 1e9 else short
 
 
 def _decimal(share: Any) -> str:

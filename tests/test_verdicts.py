@@ -678,6 +678,14 @@ def test_a_remedy_fits_its_cause(method, changed, said):
     assert not {"likelihood", "derivatives", "observed-central"} & set(re.findall(r"[\w-]+", cured))
 
 
+def test_large_ratios_and_missing_misses_read_well():
+    """5.12e+05 is 512,000, and no miss at all is not "alike within an error of .000"."""
+    wild = good(relerror=(51_151_234.0, 2_800_000.0), cover=1.0, miss_left=0.0, miss_right=0.0)
+    said = explain(frame_of(wild), verdicts(frame_of(wild))).set_index("cause").sentence
+    assert "512,000 times the true spread (MCSE 28,000)" in said["scale"]
+    assert said["shape"] == "Shape: none of 1,000 intervals misses the truth, on any side."
+
+
 def test_undecided_candidates_are_named():
     """What may still hold is worth more than what has to be written first."""
     frame = pd.concat([
@@ -730,7 +738,7 @@ def test_the_first_screen_stays_readable():
     text = " ".join(said)
     assert "bootstrap: no fault found; all 60 cases undecided." in text
     assert (
-        "Trust in no case, and at fault in at least 50% of them: lbfgsb (standard errors too "
+        "Trust in no case, and at fault in at least half of them: lbfgsb (standard errors too "
         "large)."
     ) in text
     assert "about 1,400 more would decide half of these" in said[-1]
@@ -789,7 +797,7 @@ def test_a_condemnation_takes_half_of_the_cases():
     assert not [sentence for sentence in said if "in no case" in sentence]
     said = headline(cases("observed", too_large=20, too_small=4, undecided=24))
     assert said[1] == (
-        "Trust in no case, and at fault in at least 50% of them: observed (mainly standard errors "
+        "Trust in no case, and at fault in at least half of them: observed (mainly standard errors "
         "too large; at fault in 24, 24 undecided)."
     )
 
@@ -804,7 +812,9 @@ def test_the_best_of_those_tried_is_named():
         "Best of those tried: b, with trust in 3 and a fault in 1 of 6 cases, undecided in 2."
     )
     alike = pd.concat([cases("a", too_small=3), cases("b", too_small=3)])
-    assert not [sentence for sentence in headline(alike) if "Best" in sentence]
+    unknown = pd.concat([cases("a", undecided=3), cases("b", too_small=3)])
+    for frame in (alike, unknown):
+        assert not [sentence for sentence in headline(frame) if "Best" in sentence]
 
 
 def test_the_headline_says_how_few_answered():
