@@ -69,13 +69,18 @@ def load() -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _options() -> dict[str, bool]:
-    """Return our compiler options, or none where this version of XLA does not know one of them."""
+    """Return those of our compiler options that this version of XLA knows."""
+    return {name: value for name, value in OPTIONS.items() if _known(name, value)}
+
+
+def _known(name: str, value: bool) -> bool:
+    """Tell whether XLA knows a compiler option; several at once fail for one."""
     jax = load()
     try:
-        jax.jit(lambda: 0, compiler_options=OPTIONS)()
+        jax.jit(lambda: 0, compiler_options={name: value})()
     except jax.errors.JaxRuntimeError:
-        return {}
-    return OPTIONS
+        return False
+    return True
 
 
 def _count(event: str, seconds: float, **_: object) -> None:

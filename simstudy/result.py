@@ -239,7 +239,7 @@ def prepare() -> None:
 
 
 class Rows:
-    """A file of rows written part by part: parquet, or CSV without pyarrow.
+    """A file of rows written part by part: parquet, or CSV without pyarrow; never both.
 
     Parameters
     ----------
@@ -249,8 +249,11 @@ class Rows:
 
     def __init__(self, path: Path) -> None:
         """Remember where; the file is made with the first part."""
-        ending = ".parquet" if importlib.util.find_spec("pyarrow") else ".csv"
+        ending, other = ".parquet", ".csv"
+        if importlib.util.find_spec("pyarrow") is None:
+            ending, other = other, ending
         self.draft = written.whole(path.with_suffix(ending))
+        self.stale = path.with_suffix(other)
         self.parts = 0
         self.writer: Any = None
 
@@ -260,9 +263,11 @@ class Rows:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Close the file, and let it take its place when all went well."""
+        """Close the file, and let it take its place, and the other kind's, when all went well."""
         if self.writer is not None:
             self.writer.close()
+        if self.parts and error[0] is None:
+            self.stale.unlink(missing_ok=True)
         self.draft.__exit__(*error)
 
     def add(self, frame: pd.DataFrame) -> None:
