@@ -69,6 +69,11 @@ exit status: 0 done; 2 wrong input; 3 incomplete, can be resumed; 4 nothing coul
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     options = _parser().parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        print(f"simstudy {version('simstudy')}")
+        return DONE
     if options.command is None:
         _parser().print_help()
         return WRONG_INPUT
@@ -108,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="store_true", help="say which version this is")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def add(name: str, call: Any, text: str, example: str) -> argparse.ArgumentParser:

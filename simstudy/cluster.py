@@ -6,13 +6,15 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import io
+import marshal
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from simstudy.reach import is_users
@@ -54,7 +56,9 @@ class Dask:
         """Start a task."""
         if self.limit is not None:
             call = functools.partial(call, limit=Limit(self.limit, ""))
-        future: Future[Any] = self._ask(self.executor.submit, call, task)
+        # what is pure is not run again: a task that fell with its worker would fall for ever
+        submit = functools.partial(self.executor.submit, pure=False)
+        future: Future[Any] = self._ask(submit, call, task)
         return future
 
     def died(self, error: BaseException) -> bool:
@@ -156,17 +160,27 @@ def _settling(distributed: Any) -> Any:
 def by_value(study: Study) -> bytes:
     """Write a study so that it can be read where its file is not; modules beside it travel along.
 
+    Its code keeps the names of its files, by which the place of a hang or an exception is told.
+
     Parameters
     ----------
     study : Study
     """
     import cloudpickle
 
-    own = _own(study)
+    class Writer(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, value: Any) -> Any:
+            """Write code as Python itself does; some versions of cloudpickle drop its file."""
+            if isinstance(value, CodeType):
+                return marshal.loads, (marshal.dumps(value),)
+            return super().reducer_override(value)
+
+    own, written = _own(study), io.BytesIO()
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return bytes(cloudpickle.dumps(study))
+        Writer(written).dump(study)
+        return written.getvalue()
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)

@@ -21,6 +21,7 @@ from simstudy.heard import BETWEEN, listening
 from simstudy.intervals import wald
 from simstudy.methods import Fitted, Inference, Method, Source, Wald
 from simstudy.model import Model
+from simstudy.places import place
 from simstudy.records import AnswerError, Block, Status, empty, judged, numbers_due
 from simstudy.timelimit import STOPS
 
@@ -482,13 +483,12 @@ def describe(error: BaseException) -> str:
     """Say in one line what was raised, and where."""
     if isinstance(error, AnswerError):
         return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].name}, line {frames[-1].lineno})" if frames else ""
+    where = place(traceback.extract_tb(error.__traceback__))
     try:
         text = " ".join(str(error).split())[:300]
     except Exception:
         text = "(it cannot be written as text)"
-    return f"{type(error).__name__}: {text}{where}"
+    return f"{type(error).__name__}: {text}" + (f" ({where})" if where else "")
 
 
 def write(block: Block, rows: Array, m: int, inference: Inference) -> None:

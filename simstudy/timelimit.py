@@ -16,17 +16,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
+from simstudy.places import place
+
 T = TypeVar("T")
 TOPIC = "simstudy-time-limit"
 # seconds: between two looks, between two exceptions, until the process ends, until it must have
 LOOK, AGAIN, GRACE, LAST = 0.05, 0.5, 1.2, 3.0
-HOME = str(Path(__file__).parent)
 
 
 class TimeLimit(BaseException):
@@ -113,7 +114,7 @@ def notes(folder: str) -> dict[tuple[int, int], str]:
         path.unlink()
         if head:
             scenario, replicate, seconds = json.loads(head)
-            found[scenario, replicate] = _words(seconds, _lines(rest)) if rest.strip() else ""
+            found[scenario, replicate] = _words(seconds, _frames(rest)) if rest.strip() else ""
     return found
 
 
@@ -173,7 +174,9 @@ def _watch() -> None:
                 _leave(turn, frame)
             if now > turn.again:
                 turn.again = now + AGAIN
-                turn.place = turn.place or _words(turn.limit.seconds, _stack(frame))
+                turn.place = turn.place or _words(
+                    turn.limit.seconds, traceback.extract_stack(frame)
+                )
                 turn.firing = True
                 if not turn.over:
                     _raise_in(turn.thread, TimeLimit)
@@ -184,39 +187,36 @@ def _leave(turn: _Turn, frame: FrameType) -> None:
     """Leave a note and end the process."""
     if turn.over:
         return
-    lines = _stack(frame)
+    frames = traceback.extract_stack(frame)
     if turn.worker is not None:
-        note = {"label": turn.label, "words": _words(turn.limit.seconds, lines)}
+        note = {"label": turn.label, "words": _words(turn.limit.seconds, frames)}
         turn.worker.loop.add_callback(turn.worker.log_event, TOPIC, note)
         time.sleep(1.0)  # for the message to leave
     elif turn.note >= 0:
-        text = "\n".join(f'  File "{name}", line {line} in {place}' for name, line, place in lines)
+        text = "\n".join(
+            f'  File "{f.filename}", line {f.lineno} in {f.name}' for f in reversed(frames)
+        )
         os.write(turn.note, text.encode())
     os._exit(1)
 
 
-def _stack(frame: FrameType) -> list[tuple[str, int, str]]:
-    """List a thread's frames, the innermost first."""
-    frames = traceback.extract_stack(frame)
-    return [(entry.filename, entry.lineno or 0, entry.name) for entry in frames[::-1]]
-
-
-def _lines(dump: str) -> list[tuple[str, int, str]]:
-    """Read the frames of the thread that a note is about, the innermost first."""
+def _frames(dump: str) -> list[traceback.FrameSummary]:
+    """Read the frames of the thread that a note is about; notes begin with the innermost."""
     threads = re.split(r"^Thread .*$|^Current thread .*$", dump, flags=re.MULTILINE)
     for part in threads:
         if "timelimit.py" in part and "in within" in part:
             dump = part
     found = re.findall(r'File "(.*)", line (\d+) in (\S+)', dump)
-    return [(name, int(line), place) for name, line, place in found]
+    return [
+        traceback.FrameSummary(file, int(line), name, lookup_line=False)
+        for file, line, name in reversed(found)
+    ]
 
 
-def _words(seconds: float, lines: list[tuple[str, int, str]]) -> str:
-    """Say where it hung: the innermost line, and the innermost one of the study's own code."""
-    own = [entry for entry in lines if not entry[0].startswith(HOME) and "/lib/" not in entry[0]]
-    places = [*own[:1], *(lines[:1] if own[:1] != lines[:1] else [])]
-    words = [f"{place}, line {line} of {Path(name).name}" for name, line, place in places]
-    return f"no answer within {seconds:g} s" + (f" ({'; in '.join(words)})" if words else "")
+def _words(seconds: float, frames: Sequence[traceback.FrameSummary]) -> str:
+    """Say where it hung."""
+    where = place(frames)
+    return f"no answer within {seconds:g} s" + (f" ({where})" if where else "")
 
 
 def _dask_worker() -> Any:

@@ -146,6 +146,12 @@ def test_a_wrong_study_is_refused_and_nothing_is_written(path, capsys, change, s
     assert not Path("results").exists()
 
 
+def test_the_version_is_that_of_the_project(capsys):
+    project = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert execute("--version") == 0
+    assert capsys.readouterr().out == f"simstudy {project['version']}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

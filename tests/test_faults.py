@@ -227,7 +227,7 @@ def test_whatever_user_code_raises_is_a_status(home, tmp_path, monkeypatch, on):
                 "no pickle": "NoPickle", "no text": "NoText", "recursion": "RecursionError",
                 "memory": "Error"}  # fmt: skip
         assert word.get(kind, kind) in message
-        assert re.search(r"\(\S+, line \d+\)$", message), message
+        assert re.search(r"\(\S+, line \d+ of faulty\.py(; in [^()]+)?\)$", message), message
 
 
 @ON
@@ -261,10 +261,26 @@ def test_a_replicate_that_hangs_ends_with_the_place(home, tmp_path, monkeypatch,
     kinds = ["loop", "swallow", "a long LAPACK call"]
     kinds += ["in C, lock held"] if on == "loky" else []
     faults = {str(1 + 4 * i): (kind, "draw", "") for i, kind in enumerate(kinds)}
-    found = disturbed(home, tmp_path / "r", monkeypatch, faults, on, timeout=1.0)
+    found = disturbed(home, tmp_path / "r", monkeypatch, faults, on, timeout=3.0)
     for replicate, (status, message) in found.items():
         assert status == "timeout", faults[replicate]
-        assert re.match(r"no answer within 1 s \(\S+, line \d+ of faulty\.py", message), message
+        assert re.match(r"no answer within 3 s \(\S+, line \d+ of faulty\.py", message), message
+
+
+def test_a_task_that_failed_on_dask_is_run_again_though_its_failure_is_still_known(tmp_path):
+    from distributed import Client
+
+    def fails_once(task):
+        if not (tmp_path / "fell").exists():
+            (tmp_path / "fell").touch()
+            raise ValueError("fallen")
+        return task
+
+    with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+        pool = Dask(client.get_executor(), None)
+        first = pool.submit(fails_once, (0, 0, 4), alone=False)
+        assert str(first.exception()) == "fallen"
+        assert pool.submit(fails_once, (0, 0, 4), alone=False).result() == (0, 0, 4)
 
 
 # --- the parent ----------------------------------------------------------------------------------
