@@ -23,7 +23,7 @@ PAGES = [
     path
     for pattern in (
         "*.md", "*.toml", "Makefile", ".ci/run", "docs/**/*.md", "benchmarks/*.md", "results/*.md",
-        "results/gamma/report.md", "simstudy/templates/*",
+        "simstudy/templates/*",
     )
     for path in sorted(ROOT.glob(pattern))
 ]  # fmt: skip
@@ -165,6 +165,15 @@ def findings(check, paths: list[Path]) -> list[str]:
         for path in paths
         for finding in check(path.read_text(encoding="utf-8"))
     ]
+
+
+def test_what_make_study_writes_is_not_kept_in_git():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.split() == ["results/README.md"]
 
 
 def test_modules_import_only_from_the_lines_below_their_own():
