@@ -150,7 +150,7 @@ def _report(
         measured = summarize(table, by=by, level=level, **asked)
         limited = {"se", "lower"} & {*table.columns}
         paired = comparison.compare(table, reference, by=by) if reference and limited else None
-        levels = None if columns["se"] is None else calibration(table, by=by)
+        levels = None if columns["se"] is None else calibration(table, by=by, level=level)
     found = verdicts(measured, level=level, exact=exact)
     manifest = {"study": {"name": name, "level": level}}
     with tempfile.TemporaryDirectory() as folder:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtr, ndtri
 
-from simstudy.calibration import ecdf_bands
+from simstudy.bands import ecdf_bands
+from simstudy.calibration import pit
 from simstudy.montecarlo import share
 from simstudy.written import printable
 
@@ -441,12 +441,12 @@ def se_against_estimate(table: pd.DataFrame, scenario: str | None = None) -> Fig
 def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = None) -> Figure:
     """Draw the calibration of each method at all levels at once, in one scenario.
 
-    The pivot of a replicate is the distance from truth to estimate in units of the interval's
-    arm on that side (for a Wald interval: of the standard error); its probability integral
-    transform is uniform over replicates when the method is right. One-sided intervals, which
-    have no such arm, are left out. Drawn is the empirical distribution function minus the uniform
-    one, with bands that hold everywhere at once with probability 95 % (Sailynoja, Burkner &
-    Vehtari 2022, Statistics and Computing 32:32).
+    The probability integral transform of the interval's pivot (see `simstudy.calibration.pit`) is
+    uniform over replicates when the method is right. Methods whose intervals do not tell those of
+    other levels (neither symmetric on a known scale, nor by a known distribution: percentile,
+    profile, one-sided ones) have an empty panel that says so. Drawn is the empirical distribution
+    function minus the uniform one, with bands that hold everywhere at once with probability 95 %
+    (Sailynoja, Burkner & Vehtari 2022, Statistics and Computing 32:32).
 
     Parameters
     ----------
@@ -468,9 +468,8 @@ def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
         If the table holds no such scenario.
     """
     rows, name = _one_scenario(table, scenario)
-    limits = rows[["lower", "upper"]]
     sheet, blocks = _panels(
-        rows.assign(**limits.where(np.isfinite(limits))),
+        rows,
         "method",
         ["lower", "upper"],
         title=f"Calibration at all levels: {name}",
@@ -480,9 +479,13 @@ def pit_ecdf(table: pd.DataFrame, level: float = 0.95, scenario: str | None = No
     for axes, own in (panel for block in blocks for panel in block):
         axes.set(xlim=(0, 1), ylim=(-0.16, 0.16))
         axes.axhline(0, color=INK, linewidth=0.7)
-        transform = np.sort(ndtr(float(ndtri((1 + level) / 2)) * _pivots(own)))
+        names = {"estimate", "se", "truth", "df", "lower", "upper"} & {*own}
+        columns: dict[str, Any] = {name: own[name].to_numpy(float) for name in names}
+        transform = pit(**columns, level=level)
+        transform = np.sort(transform[~np.isnan(transform)])
         if not transform.size:
-            _corner(axes, "no two-sided interval", 0.02)
+            # one level's limits do not tell those of others
+            _corner(axes, "not known at other levels" if len(own) else "no interval", 0.02)
         else:
             bands = ecdf_bands(transform.size, points=50)
             points, low, high = bands.at, bands.lower, bands.upper

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from simstudy import plots
+from simstudy.calibration import untold
 from simstudy.heap import unswept
 from simstudy.heard import BETWEEN
 from simstudy.records import Status
@@ -231,6 +232,7 @@ def write(
         "paired": [] if comparison is None else list(_crossed(comparison, "measure")),
         "against": "" if comparison is None else "".join(_levels(comparison["reference"])[:1]),
         "levels": [] if calibration is None else list(_crossed(calibration, "level")),
+        "untold": [] if calibration is None else untold(calibration, level),
         "agreement": [] if agreement is None else agreement.to_dict("records"),
         "run": _run(manifest),
     }

@@ -93,8 +93,10 @@ class Result:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     def calibration(self) -> pd.DataFrame:
-        """Return the coverage of Wald intervals at several levels, scenario by scenario."""
-        frames = [calibration(tables.table(parts)) for parts in Store(self.folder).read()]
+        """Return the coverage of every method's intervals at several levels, by scenario."""
+        level = float(self.manifest()["study"]["level"])
+        parts = Store(self.folder).read()
+        frames = [calibration(tables.table(part), level=level) for part in parts]
         return pd.concat(frames, ignore_index=True)
 
     def agreement(self) -> pd.DataFrame:
@@ -116,7 +118,7 @@ class Result:
                 costs.append(tables.seconds(parts))
                 del parts  # a scenario's rows are large enough once
                 performance.append(summarize(table, level=level))
-                levels.append(calibration(table))
+                levels.append(calibration(table, level=level))
                 reference = _reference(table)
                 if reference is not None:
                     pairs.append(compare(table, reference))

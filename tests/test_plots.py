@@ -451,11 +451,11 @@ def test_cost_has_a_block_per_estimator_and_a_panel_per_parameter():
     assert overlaps(figure) == []
 
 
-def test_calibration_leaves_one_sided_intervals_out(small):
-    """An infinite arm would put every pivot at its middle."""
+def test_calibration_leaves_out_intervals_that_do_not_tell(small):
+    """One-sided ones here; the panel says it."""
     half = small.assign(upper=np.where(small["method"] == METHODS[1], np.inf, small["upper"]))
     panels = plots.pit_ecdf(half[half["parameter"] == "shape"]).axes
-    assert [text.get_text() for text in panels[1].texts] == ["no two-sided interval"]
+    assert [text.get_text() for text in panels[1].texts] == ["not known at other levels"]
     # the zero alone; elsewhere the curve too
     assert [len(axes.lines) for axes in panels] == [2, 1, 2]
 
