@@ -1,14 +1,16 @@
 """Whether a mechanism matches a likelihood, asked at the true parameter, before any fit.
 
-At the truth the mean score is zero, and the mean outer product of the scores is the mean negative
-Hessian (the information equality). A mechanism that breaks the first has another truth than it
+At the truth the mean score is zero, the mean outer product of the scores of single observations is
+the mean negative Hessian (the information equality), and the variance of their sum over data sets
+is that outer product (independence). A mechanism that breaks the first has another truth than it
 says; one that breaks the second only is not the likelihood's, and neither information alone can be
-right there (White 1982, Econometrica 50:1). Whether a sandwich is, its verdict tells.
+right there (White 1982, Econometrica 50:1); where the third does not hold, a sandwich is wrong too.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections import Counter
@@ -19,10 +21,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.special import fdtrc
 
 from simstudy.arrays import Array
 from simstudy.derivatives import rise_hessian, score_differences
+from simstudy.entangled import entangled
+from simstudy.equalities import Equality, Spread, summed, zero_mean
 from simstudy.estimators import MaximumLikelihood
 from simstudy.study import Scenario, Study, draw
 from simstudy.written import read_csv, save_rows
@@ -60,73 +63,9 @@ FILE = "agreement.csv"
 
 COLUMNS = (
     "scenario", "estimator", "wrong", "draws", "available", "score_p", "information_p", "ratio",
-    "finding", "sentence",
+    "sum_p", "sum_ratio", "finding", "sentence",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Equality:
-    """A test that the mean of a vector is zero.
-
-    Attributes
-    ----------
-    statistic : float
-        Hotelling's T squared.
-    p : float
-        By its F distribution: exact for normal vectors.
-    """
-
-    statistic: float
-    p: float
-
-
-def zero_mean(vectors: Array, size: Array | None = None) -> Equality:
-    """Test that independent vectors have the mean zero (Hotelling 1931, Ann. Math. Stat. 2:360).
-
-    Directions in which the vectors do not vary, such as a component that is always zero or a copy
-    of another, are left out; a constant that is not zero has p = 0.
-
-    Parameters
-    ----------
-    vectors : (m, q) float
-        One vector per data set.
-    size : (q,) float, optional
-        How large the numbers were from whose differences the vectors come: what is smaller by ten
-        digits is rounding.
-
-    Returns
-    -------
-    Equality
-        nan unless there are more vectors than components.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from simstudy.agreement import zero_mean
-    >>> vectors = np.array([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [-2.0, 0.0]])
-    >>> zero_mean(vectors)
-    Equality(statistic=0.0, p=1.0)
-    """
-    m = len(vectors)
-    spread = np.sqrt((vectors**2).mean(axis=0))
-    told = spread > (0 if size is None else 1e-10 * size)
-    scaled = vectors[:, told] / spread[told]
-    if scaled.shape[1] == 0:
-        return Equality(0.0, 1.0)
-    if m <= scaled.shape[1]:
-        return Equality(np.nan, np.nan)
-    mean = scaled.mean(axis=0)
-    spread, directions = np.linalg.eigh(np.cov(scaled, rowvar=False).reshape(len(mean), -1))
-    along = directions.T @ mean
-    varied = spread > 1e-10
-    # scaled vectors have length 1: what is left of a zero mean is rounding
-    if (np.abs(along[~varied]) > 1e-6).any():
-        return Equality(np.inf, 0.0)
-    q = int(varied.sum())
-    if q == 0:
-        return Equality(0.0, 1.0)
-    statistic = float(m * (along[varied] ** 2 / spread[varied]).sum())
-    return Equality(statistic, float(fdtrc(q, m - q, statistic * (m - q) / (q * (m - 1)))))
+NUMBERS = COLUMNS[3:10]
 
 
 def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) -> pd.DataFrame:
@@ -148,10 +87,14 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
         One row per scenario and maximum likelihood estimator: scenario, estimator, wrong (the
         mechanism says that it is wrong on purpose), draws (data sets looked at, the first of those)
         available, score_p, information_p, ratio (outer product over negative Hessian, in the
-        direction in which they differ most), finding and sentence. The finding is `agrees`,
-        `wrong-truth`, `wrong-likelihood`, `as-intended` (the likelihood is wrong and the mechanism
-        says so) or `not-asked`. A p-value counts as a mismatch below `FALSE_ALARM` over the number
-        of p-values, that of the information only where the ratio is beyond `MATERIAL`.
+        direction in which they differ most), sum_p, sum_ratio (variance of a parameter by the
+        summed scores of all data sets over that by the scores of single observations, where they
+        differ most), finding and sentence. The finding is `agrees`, `wrong-truth`,
+        `wrong-likelihood`, `as-intended` (the likelihood is wrong and the mechanism says so) or
+        `not-asked`. A p-value counts as a mismatch below `FALSE_ALARM` over the number of
+        p-values, that of the information only where the ratio is beyond `MATERIAL`. Where terms of
+        the likelihood look at other observations (`simstudy.entangled`) there are no scores of
+        single ones: the information is nan, and the sum is held against the negative Hessian.
 
     Examples
     --------
@@ -173,12 +116,12 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
 def keep(study: Study, folder: Path) -> None:
     """Write `agreement.csv` into a results folder, unless it holds what would be written.
 
-    Without pandas where there is no such file yet: a run begins with this, and loads pandas when
-    its workers work.
+    One that is damaged, or of an older version, is made again. Without pandas where there is no
+    such file yet: a run begins with this, and loads pandas when its workers work.
     """
     path = folder / FILE
-    if path.exists():
-        stored = read_csv(path)
+    stored = _read(path) if path.exists() else None
+    if stored is not None:
         cells = {(row.scenario, row.estimator) for row in stored.itertuples()}
         enough = len(stored) and stored["available"].max() >= min(DRAWS, study.replicates)
         if enough and cells >= {(s.key, e.name) for s, e in _asked(study)}:
@@ -187,11 +130,39 @@ def keep(study: Study, folder: Path) -> None:
 
 
 def kept(folder: Path) -> pd.DataFrame:
-    """Return what `keep` wrote into a folder; an empty frame where it did not."""
+    """Return what `keep` wrote into a folder; an empty frame where it did not.
+
+    Where that is damaged, or of an older version, a line on standard error says so.
+    """
     import pandas as pd
 
     path = folder / FILE
-    return read_csv(path) if path.exists() else pd.DataFrame(columns=list(COLUMNS))
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS))
+    stored = _read(path)
+    if stored is None:
+        print(
+            f"{path} cannot be read, or is of another version: the report does without it, and the "
+            "next run makes it again",
+            file=sys.stderr,
+        )
+        return pd.DataFrame(columns=list(COLUMNS))
+    return stored
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    """Read what `keep` wrote; None where it is not that."""
+    import pandas as pd
+
+    try:
+        found = read_csv(path)
+    except (OSError, ValueError):  # pandas' own errors are ValueErrors
+        return None
+    if list(found) != list(COLUMNS) or not found["finding"].isin(FINDINGS).all():
+        return None
+    whole = bool(found.drop(columns=list(NUMBERS[2:])).notna().to_numpy().all())
+    numeric = all(pd.api.types.is_numeric_dtype(found[name]) for name in NUMBERS)
+    return found if whole and numeric else None
 
 
 def _tests(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
@@ -203,12 +174,12 @@ def _tests(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
     for done, index in enumerate(_strangers_first(cells)):
         left = ends - time.monotonic()
         found[index] = _tested(study, *cells[index], draws, left / (len(cells) - done), left)
-    asked = sum(isinstance(answer, tuple) for answer, _ in found.values())
-    edge = FALSE_ALARM / max(2 * asked, 1)
+    asked = sum(isinstance(answer, _Found) for answer, _ in found.values())
+    edge = FALSE_ALARM / max(3 * asked, 1)
     rows = []
     for index, (scenario, estimator) in enumerate(cells):
         row = {"scenario": scenario.key, "estimator": estimator.name, "available": draws}
-        rows.append(row | _row(scenario, *found[index], edge))
+        rows.append(row | _row(scenario, estimator.parameters, *found[index], edge))
     return rows
 
 
@@ -236,7 +207,15 @@ def alarms(found: pd.DataFrame) -> list[str]:
     return said
 
 
-_Found = tuple[Equality, Equality, float]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the data sets of one cell told."""
+
+    score: Equality
+    information: Equality
+    ratio: float
+    spread: Spread
+    entangled: bool
 
 
 def _strangers_first(cells: Sequence[tuple[Scenario, MaximumLikelihood]]) -> list[int]:
@@ -271,7 +250,8 @@ def _tested(
             draws = _affordable(_pace(study, scenario, estimator, theta, left), draws, share, left)
         if not draws:
             return "it takes longer than a run spends on it", 0
-        return _compared(_derivatives(study, scenario, estimator, theta, range(draws))), draws
+        derivatives = _derivatives(study, scenario, estimator, theta, range(draws))
+        return _compared(derivatives, entangled(study, scenario, estimator) is not None), draws
 
 
 def _pace(
@@ -299,26 +279,33 @@ def _affordable(pace: float, draws: int, share: float, left: float) -> int:
     return fewer if fewer * pace <= left else 0
 
 
-def _compared(derivatives: Iterable[tuple[Array, Array]]) -> _Found | str:
-    """Hold scores against zero, and their outer products against negative Hessians."""
+def _compared(derivatives: Iterable[tuple[Array, Array]], entangled: bool) -> _Found | str:
+    """Hold scores against zero, their outer products and the variance of their sums."""
     scores, outer, curved = [], [], []
+    alone = True
     for by_observation, negative in derivatives:
         if np.isfinite(by_observation).all() and np.isfinite(negative).all():
             scores.append(by_observation.sum(axis=0))
             outer.append(by_observation.T @ by_observation)
             curved.append(negative)
+            alone = alone and len(by_observation) == 1
     if len(scores) < FEWEST:
         return "too few data sets could be drawn and have finite derivatives"
-    product, hessian = np.array(outer), np.array(curved)
-    rows, columns = np.tril_indices(len(hessian[0]))
+    sums, product, hessian = np.array(scores), np.array(outer), np.array(curved)
+    bread = hessian.mean(axis=0)
+    spread = Spread(np.nan, np.nan, 0)
+    if entangled:
+        nothing = Equality(np.nan, np.nan)
+        return _Found(zero_mean(sums), nothing, np.nan, summed(sums, bread, bread), entangled)
+    if not alone:  # one observation depends on no other
+        spread = summed(sums, product.mean(axis=0), bread)
+    rows, columns = np.tril_indices(len(bread))
     if len(scores) < 2 * len(rows):  # many parameters: the diagonal alone
-        rows = columns = np.arange(len(hessian[0]))
+        rows = columns = np.arange(len(bread))
     size = np.sqrt((product**2 + hessian**2).mean(axis=0))
-    return (
-        zero_mean(np.array(scores)),
-        zero_mean((product - hessian)[:, rows, columns], size[rows, columns]),
-        _ratio(product.mean(axis=0), hessian.mean(axis=0)),
-    )
+    information = zero_mean((product - hessian)[:, rows, columns], size[rows, columns])
+    ratio = _ratio(product.mean(axis=0), bread)
+    return _Found(zero_mean(sums), information, ratio, spread, entangled)
 
 
 def _derivatives(
@@ -352,35 +339,71 @@ def _ratio(product: Array, hessian: Array) -> float:
     return float(values[np.abs(np.log(values)).argmax()]) if len(values) else np.nan
 
 
-def _row(scenario: Scenario, found: _Found | str, draws: int, edge: float) -> dict[str, object]:
+def _row(
+    scenario: Scenario,
+    parameters: Sequence[str],
+    found: _Found | str,
+    draws: int,
+    edge: float,
+) -> dict[str, object]:
     """Say what was found."""
-    row: dict[str, object] = {"wrong": scenario.mechanism.wrong, "draws": draws}
+    wrong = scenario.mechanism.wrong
+    row: dict[str, object] = {"wrong": wrong, "draws": draws}
     if isinstance(found, str):
-        blank = dict.fromkeys(("score_p", "information_p", "ratio"), np.nan)
+        blank = dict.fromkeys(NUMBERS[2:], np.nan)
         return row | blank | {"finding": "not-asked", "sentence": f"Not asked: {found}."}
-    score, information, ratio = found
-    finding = "agrees"
-    if score.p < edge:
-        finding = "wrong-truth"
-    elif information.p < edge and not 1 / MATERIAL <= ratio <= MATERIAL:
-        finding = "as-intended" if scenario.mechanism.wrong else "wrong-likelihood"
+    unlike = found.information.p < edge and not 1 / MATERIAL <= found.ratio <= MATERIAL
+    finding, sentence = "agrees", _AGREES
+    if found.score.p < edge:
+        finding, sentence = "wrong-truth", _WRONG_TRUTH
+    elif unlike or found.spread.p < edge:
+        finding = "as-intended" if wrong else "wrong-likelihood"
+        what = _UNLIKE
+        if found.spread.p < edge:
+            off = 1 / math.sqrt(found.spread.ratio) - 1
+            what = (_ENTANGLED if found.entangled else _DEPENDENT).format(
+                parameter=parameters[found.spread.parameter],
+                ratio=found.spread.ratio,
+                also="" if unlike else "the Hessian, ",
+                off=f"{abs(off):.0%} too {'small' if off < 0 else 'large'}".replace("%", " %"),
+            )
+        sentence = (_AS_INTENDED if wrong else _WRONG_LIKELIHOOD).format(what=what)
     return row | {
-        "score_p": score.p,
-        "information_p": information.p,
-        "ratio": ratio,
+        "score_p": found.score.p,
+        "information_p": found.information.p,
+        "ratio": found.ratio,
+        "sum_p": found.spread.p,
+        "sum_ratio": found.spread.ratio,
         "finding": finding,
-        "sentence": _SENTENCES[finding],
+        "sentence": sentence,
     }
 
 
-_SENTENCES = {
-    "agrees": "The mechanism matches the likelihood, as far as these data sets tell.",
-    "wrong-truth": "The mechanism does not match the likelihood: the mean score at the truth is "
-    "not zero, so that estimates go elsewhere; check draw, truth and loglik before any standard "
-    "error is blamed.",
-    "wrong-likelihood": "The mechanism does not match the likelihood: scores vary otherwise than "
-    "its curvature says, so that neither the Hessian nor the outer product of the scores can be "
-    "right alone; say Mechanism(wrong=True) where that is on purpose, else check draw and loglik.",
-    "as-intended": "The likelihood is wrong on purpose: the mean score at the pseudo-truth is "
-    "zero, and neither the Hessian nor the outer product of the scores can be right alone.",
-}
+FINDINGS = ("agrees", "wrong-truth", "wrong-likelihood", "as-intended", "not-asked")
+
+_AGREES = "The mechanism matches the likelihood, as far as these data sets tell."
+_WRONG_TRUTH = (
+    "The mechanism does not match the likelihood: the mean score at the truth is not zero, so that "
+    "estimates go elsewhere; check draw, truth and loglik before any standard error is blamed."
+)
+_WRONG_LIKELIHOOD = (
+    "The mechanism does not match the likelihood: {what}; say Mechanism(wrong=True) where that is "
+    "on purpose, else check draw and loglik."
+)
+_AS_INTENDED = (
+    "The likelihood is wrong on purpose: the mean score at the pseudo-truth is zero, and {what}."
+)
+_UNLIKE = (
+    "scores vary otherwise than its curvature says, so that neither the Hessian nor the outer "
+    "product of the scores can be right alone"
+)
+_DEPENDENT = (
+    "the observations of one data set depend on each other: the sum of their scores varies "
+    "{ratio:.3g} times as much as that of independent ones, so that {also}a sandwich, an outer "
+    "product of scores or a bootstrap of observations gives a standard error of {parameter} about "
+    "{off}"
+)
+_ENTANGLED = (
+    "the summed score varies {ratio:.3g} times as much as its curvature says, so that the Hessian "
+    "gives a standard error of {parameter} about {off}"
+)

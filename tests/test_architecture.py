@@ -34,7 +34,7 @@ EMPTY_NAMES = {"utils", "util", "base", "core", "helpers", "helper", "common", "
 LONGEST_FILE = 300
 # file -> (lines allowed, why it is one file)
 LONGER_FILES: dict[str, tuple[int, str]] = {
-    "agreement.py": (390, "two tests, what they may cost, and what is said of them"),
+    "agreement.py": (420, "what is tested, what it may cost, and what is said of it"),
     "batched.py": (400, "a block from stacked data to records; what programs cannot do goes on"),
     "cli.py": (440, "all commands with their options and examples in one view"),
     "estimators.py": (570, "maximum likelihood and other people's fits fill the same block"),

@@ -276,7 +276,8 @@ def test_what_is_said_of_sandwiches_is_their_verdict():
         "It matches.",
         "It does not. No sandwich was tried here.",
     ]
-    assert not [said for said in agreement._SENTENCES.values() if "trust" in said]
+    words = [value for name, value in vars(agreement).items() if name.startswith("_")]
+    assert not [said for said in words if isinstance(said, str) and "to trust" in said]
 
 
 def test_costs_of_the_batched_engine_are_not_drawn(result, monkeypatch):
