@@ -207,8 +207,15 @@ def _parser() -> argparse.ArgumentParser:
 def _study(command: argparse.ArgumentParser) -> None:
     """Add what names a study and its folder."""
     command.add_argument("study", metavar="STUDY", help="a name in studies/, or a path to a file")
-    command.add_argument("--out", type=Path, metavar="DIR",
+    command.add_argument("--out", type=_named, metavar="DIR",
                          help="folder of the results (default: results/<name>)")  # fmt: skip
+
+
+def _named(text: str) -> Path:
+    """Read the name of a folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; leave --out out for results/<name>")
+    return Path(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -223,14 +230,16 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.block is not None and options.block < 1:
         raise StudyError(f"--block is {options.block}; give at least 1")
+    home = Path.cwd()  # which the study's code may leave
     study, reference = load(options.study)
+    folder = home / (options.out or Path("results") / study.name)
     again = _command(options)
     runs: Any = run if options.until is None else runner_until(options)
     with _executor(options) as executor:
         outcome = runs(
             study,
             reference=reference,
-            out=options.out,
+            out=folder,
             replicates=options.replicates,
             jobs=options.jobs,
             engine=options.engine,
@@ -250,7 +259,7 @@ def _run(options: argparse.Namespace) -> int:
     if outcome.interrupted:
         print(
             f"\ninterrupted; {outcome.done:,} of {outcome.asked:,} replicates are stored in "
-            f"{outcome.folder}\nto go on: {again}",
+            f"{_near(folder, home)}\nto go on: {again}",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -262,9 +271,11 @@ def _run(options: argparse.Namespace) -> int:
         from simstudy.result import Result
 
         published = Result(outcome.folder).publish()
+    except StudyError:
+        raise
     except Exception:
         traceback.print_exc()
-        print(f"simstudy: the report failed; all replicates are stored in {outcome.folder}",
+        print(f"simstudy: the report failed; all replicates are stored in {_near(folder, home)}",
               file=sys.stderr)  # fmt: skip
         return INCOMPLETE
     if not options.quiet:
@@ -272,7 +283,7 @@ def _run(options: argparse.Namespace) -> int:
 
         print(terminal_table(published.verdicts))
         print(f"{outcome.computed:,} replicates in {outcome.seconds:,.1f} s, {_by(outcome.folder)}")
-        print(f"report: {published.path}")
+        print(f"report: {_near(published.path, home)}")
     if published.alarms:
         more = len(published.alarms) - 1
         also = f" So it is in {more} more: see Mechanism in the report." if more else ""
@@ -298,6 +309,11 @@ def _by(folder: Path) -> str:
 
     manifest = Store(folder).manifest()
     return f"by the {manifest['engine']} engine ({printable(manifest['engine_why'])})"
+
+
+def _near(path: Path, home: Path) -> Path:
+    """Write a path as one who stands in a folder does."""
+    return path.relative_to(home) if path.is_relative_to(home) else path
 
 
 def _prepare() -> None:
@@ -367,8 +383,9 @@ def _replay(options: argparse.Namespace) -> int:
     from simstudy.store import Store
     from simstudy.study import StudyError, load
 
+    home = Path.cwd()
     study, reference = load(options.study)
-    store = Store(options.out or Path("results") / study.name)
+    store = Store(home / (options.out or Path("results") / study.name))
     manifest = store.manifest() if options.out or store.begun() else None
     if options.seed is not None:
         study = replace(study, seed=options.seed)
@@ -387,7 +404,7 @@ def _replay(options: argparse.Namespace) -> int:
     if manifest and manifest["study"]["seed"] == study.seed:
         unlike = unlike_stored(study, reference, *place, again, store)
     print(f"\nby the {engine} engine; " + (
-        f"nothing is stored of it in {store.folder}" if unlike is None
+        f"nothing is stored of it in {_near(store.folder, home)}" if unlike is None
         else "NOT WHAT IS STORED:\n" + "\n".join(unlike) if unlike
         else "the same as what is stored, bit for bit"
     ))  # fmt: skip
@@ -403,14 +420,15 @@ def _folder(options: argparse.Namespace) -> Path:
     """Return the results folder of a study, which need not be importable any more."""
     if options.out is not None:
         return Path(options.out)
-    if (Path(options.study) / "manifest.json").is_file():
+    if any((Path(options.study) / name).exists() for name in ("manifest.json", "blocks")):
         return Path(options.study)
     name = Path(options.study).stem if options.study.endswith(".py") else options.study
     if (Path("results") / name).is_dir():
         return Path("results") / name
     from simstudy.study import load
 
-    return Path("results") / load(options.study)[0].name
+    home = Path.cwd()
+    return home / "results" / load(options.study)[0].name
 
 
 def _command(options: argparse.Namespace) -> str:

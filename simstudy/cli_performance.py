@@ -80,10 +80,14 @@ def export(folder: Path, form: str, path: Path) -> int:
     """Write a study's table for another tool, and say how that reads it."""
     from simstudy.export import call, exported, save
     from simstudy.result import Result
+    from simstudy.study import StudyError
 
     _writable(path, (".csv", ".dta"))
     table = Result(folder).table()
-    save(exported(table, form), path)
+    try:
+        save(exported(table, form), path)
+    except OSError as error:
+        raise StudyError(f"cannot write {path}: {error.strerror or error}") from error
     methods = list(map(str, table["method"].unique()))
     print(f"{path}: {len(table):,} rows. To read it:")
     print(call(form, path, "observed" if "observed" in methods else methods[0]))

@@ -105,11 +105,16 @@ def _pilot(measure: str, mcse: float, folder: Path, target: str) -> None:
 def selftest(options: argparse.Namespace) -> int:
     """Run the self-test; print its table and keep it for reports."""
     from simstudy.selftest import run_selftest, selftest_table
+    from simstudy.study import StudyError
+    from simstudy.written import save_csv
 
     found = run_selftest(quick=options.quick)
     print(selftest_table(found))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    found.to_csv(options.out, index=False)
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        save_csv(found, options.out)
+    except OSError as error:
+        raise StudyError(f"cannot write {options.out}: {error.strerror or error}") from error
     bad = found[~found["passed"]]
     if len(bad):
         print(f"simstudy: {len(bad)} of {len(found)} checks fall short", file=sys.stderr)

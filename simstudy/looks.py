@@ -5,13 +5,13 @@ The looks' outcome stands in `looks.json` beside the manifest: scenarios end at 
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simstudy.manifest import sealed, unsealed
 from simstudy.store import Store
 from simstudy.verdicts import RULE, Rule
 from simstudy.written import whole
@@ -182,14 +182,14 @@ def note(folder: Path, goal: tuple[str, int], rule: Rule, ended: Mapping[str, En
     }  # fmt: skip
     content = {"confidence": confidence, "scenarios": before | now}
     with whole(folder / LOOKS) as draft:
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        draft.write_bytes(sealed(content))
 
 
 def _looks(folder: Path) -> tuple[dict[str, Any], str]:
     """Read how looks ended, and what is wrong with the file; without one, as if there were none."""
     none = {"confidence": RULE.confidence, "scenarios": {}}
     try:
-        stored = json.loads((Path(folder) / LOOKS).read_text(encoding="utf-8"))
+        stored = unsealed((Path(folder) / LOOKS).read_bytes(), ("confidence", "scenarios"))
         ends = {
             str(key): {"until": str(end["until"]), "most": int(end.get("most", 0)),
                        "replicates": int(end["replicates"]), "reached": bool(end["reached"]),

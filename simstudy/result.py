@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,24 @@ class Result:
         return self.publish().path
 
     def publish(self) -> Published:
-        """Write everything, reading each scenario's blocks once; return what a terminal shows."""
+        """Write everything, reading each scenario's blocks once; return what a terminal shows.
+
+        Raises
+        ------
+        StudyError
+            When there is nothing to report, or a file cannot be written.
+        """
+        try:
+            return self._publish()
+        except OSError as error:
+            raise StudyError(
+                f"cannot write {error.filename2 or error.filename or self.folder}: "
+                f"{error.strerror or error}; what is stored stays: make it writable, or move it "
+                "away, and write the report again"
+            ) from error
+
+    def _publish(self) -> Published:
+        """Write everything."""
         manifest = self.manifest()
         level = float(manifest["study"]["level"])
         performance, audits, few, pairs, levels, costs = [], [], [], [], [], []
@@ -164,7 +182,11 @@ class Result:
 
     def _gather(self, rows: Callable[[Any], pd.DataFrame], most: int | None) -> pd.DataFrame:
         """Make rows of every scenario's blocks."""
-        return rows(part for parts in Store(self.folder).read(most) for part in parts)
+        parts = (part for parts in Store(self.folder).read(most) for part in parts)
+        first = next(parts, None)
+        if first is None:
+            raise StudyError(f"{self.folder} holds no replicates yet; run the study first")
+        return rows(itertools.chain([first], parts))
 
 
 def _with_sandwiches(agreed: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
@@ -199,9 +221,14 @@ def _accepted(lines: list[str]) -> list[str]:
 def _selftested(folder: Path) -> list[str]:
     """Say how the self-test ended whose outcome lies beside a results folder, if one does."""
     path = Path(folder).parent / "selftest.csv"
-    if not path.exists():
+    try:
+        passed = pd.read_csv(path)["passed"]
+        if passed.dtype != bool or passed.empty:
+            raise ValueError("passed is neither True nor False")
+    except FileNotFoundError:
         return []
-    passed = pd.read_csv(path)["passed"].astype(bool)
+    except (OSError, ValueError, KeyError) as error:
+        return [f"{path} cannot be read ({type(error).__name__}): run simstudy selftest again."]
     if passed.all():
         return [f"The self-test of this installation holds in all of its {len(passed)} checks."]
     return [

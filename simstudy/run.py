@@ -29,7 +29,7 @@ from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import AnswerError, Block, Status
 from simstudy.repeats import check_repeats, other_random_state
 from simstudy.replicate import block, limited, unanswered
-from simstudy.store import Store
+from simstudy.store import Store, placed
 from simstudy.study import Reference, Scenario, Study, StudyError, example, load
 from simstudy.supervise import (
     IN_FLIGHT,
@@ -169,6 +169,7 @@ def run(
     began = time.monotonic()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     study = _with(study, replicates, seed)
+    store = Store(placed(out, study.name))  # before any of the study's code may change folder
     jobs = workers(jobs)
     if size is not None and size < 1:
         raise StudyError(f"size is {size}; give at least 1 replicate per block")
@@ -176,7 +177,6 @@ def run(
         raise StudyError(f"timeout is {timeout}; give seconds, more than 0")
     chosen = _chosen(study, scenarios)
     study.check()
-    store = Store(Path(out) if out is not None else Path("results") / study.name)
     if fresh and store.begun():
         print(f"results moved aside: {set_aside(store.folder)}", file=sys.stderr)
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"

@@ -500,6 +500,22 @@ class Store:
         raise StudyError(f"{self.folder} changes while it is read; wait for the run that does that")
 
 
+def placed(out: str | Path | None, name: str) -> Path:
+    """Return the absolute path of a results folder, so that no change of folder moves it.
+
+    Raises
+    ------
+    StudyError
+        When the given name is empty.
+    """
+    if out is not None and not str(out).strip():
+        raise StudyError(
+            f"the results folder is {str(out)!r}; give it a name, or leave it out for "
+            f"{Path('results') / name}"
+        )
+    return Path(os.path.abspath(out if out is not None else Path("results") / name))
+
+
 def identity(study: Mapping[str, Any]) -> str:
     """Hash the study that a folder is begun with: blocks of another one are told by it."""
     said = {name: value for name, value in study.items() if name not in ("aims", "replicates")}

@@ -18,7 +18,7 @@ from simstudy import tables
 from simstudy.looks import End, note
 from simstudy.plan import errors, pilot, target
 from simstudy.run import Outcome, run
-from simstudy.store import Store
+from simstudy.store import Store, placed
 from simstudy.study import Study, StudyError
 from simstudy.summary import summarize
 from simstudy.verdicts import RULE, Rule, verdicts
@@ -141,6 +141,7 @@ def run_until(
     if shard is not None:
         raise StudyError("a share of a run cannot tell when the whole is precise enough: leave "
                          "until out, or the share")  # fmt: skip
+    options["out"] = placed(options.get("out"), study.name)
     chosen = list(range(len(study.scenarios)) if scenarios is None else scenarios)
     going = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
     ended: dict[int, End] = {}

@@ -1,6 +1,7 @@
 """The command line: wrong input is exit status 2 with nothing written; the rest works."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import simstudy
+import simstudy.result
 from simstudy import Result, cli
 from simstudy.records import Status
 from simstudy.store import Store, folder
@@ -644,3 +646,113 @@ def test_the_row_of_every_asked_replicate_is_there(path, monkeypatch):
     bad = audit["status"] == "data_error"
     assert 5 <= bad.sum() <= 40
     assert audit.loc[bad, "message"].str.contains("ValueError: no data today").all()
+
+
+# --- folders and files that are not as they should be ---------------------------------------------
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_does_not_fill_the_folder_one_stands_in(capsys, name):
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(SystemExit) as caught:
+        execute("run", "mine", "--out", name)
+    assert caught.value.code == 2
+    assert "the name is empty; leave --out out" in capsys.readouterr().err
+    with pytest.raises(simstudy.StudyError, match="the results folder is"):
+        simstudy.load("mine")[0].run(out=name, jobs=1, quiet=True)
+    assert sorted(p for p in Path().rglob("*") if "__pycache__" not in p.parts) == before
+
+
+@pytest.mark.parametrize("place", ["at import", "in draw"])
+@pytest.mark.parametrize("until", [[], ["--until", "cover:0.2", "--max-replicates", 6]])
+def test_a_study_that_leaves_its_folder_takes_no_results_along(
+    path, tmp_path, monkeypatch, capsys, place, until
+):
+    hurried(monkeypatch)
+    (tmp_path / "elsewhere").mkdir()
+    leave = f"__import__('os').chdir({str(tmp_path / 'elsewhere')!r})"
+    if place == "at import":
+        path.write_text(FILE + f"\n{leave}\n")
+    else:
+        path.write_text(FILE.replace("    return rng", f"    {leave}\n    return rng"))
+    assert execute("run", "mine", "--jobs", 1, *until) == 0
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert len(Result(tmp_path / "results" / "mine").table()) == 12
+    assert "report: results/mine/report.html" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "selftest.csv cannot be read"),
+        (b"\xff\xfe", "selftest.csv cannot be read"),
+        (b"a,b\n1,2\n", "selftest.csv cannot be read"),
+        (b"passed\nTrue\nFblse\n", "selftest.csv cannot be read"),
+        (b"passed\n1\n1\n", "selftest.csv cannot be read"),
+        (b"passed\nTrue\nFalse\n", "falls short in 1 of 2 checks"),
+        (b"passed\nTrue\n", "holds in all of its 1 checks"),
+    ],
+)
+def test_a_damaged_outcome_of_the_selftest_is_told(content, says):
+    Path("results").mkdir()
+    Path("results/selftest.csv").write_bytes(content)
+    (line,) = simstudy.result._selftested(Path("results/mine"))
+    assert says in line
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("name", ["performance.csv", "report.html", "report.md"])
+def test_a_result_that_cannot_be_written_is_a_sentence(capsys, name):
+    """A folder stands in its place; a file without permission would not stop root."""
+    assert run_mine() == 0
+    Path("results/mine", name).unlink()
+    Path("results/mine", name, "x").mkdir(parents=True)
+    capsys.readouterr()
+    assert execute("report", "mine") == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert f"cannot write results/mine/{name}: Is a directory; what is stored stays" in said
+    assert run_mine("--replicates", 7) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert f"{name}: Is a directory; what is stored stays" in said
+    assert Store(Path("results/mine")).done() == {"mine n=20": 7, "mine n=30": 7}
+
+
+@pytest.mark.usefixtures("path")
+def test_export_without_blocks_or_to_a_folder_is_a_sentence(capsys):
+    assert run_mine() == 0
+    Path("taken.csv").mkdir()
+    assert execute("export", "mine", "--format", "rsimsum", "--out", "taken.csv") == 2
+    shutil.rmtree("results/mine/blocks")
+    assert execute("export", "mine", "--format", "rsimsum", "--out", "mine.csv") == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "cannot write taken.csv: Is a directory" in said
+    assert "holds no replicates yet; run the study first" in said
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("change", ["edited", "lost", "nested"])
+def test_every_command_reads_a_damaged_manifest_from_the_blocks(capsys, change):
+    assert run_mine() == 0
+    manifest = Path("results/mine/manifest.json")
+    text = manifest.read_text()
+    expected = Result(Path("results/mine")).table()
+    manifest.unlink()
+    if change == "edited":
+        manifest.write_text(text.replace('"rate": 1.0', '"rate": 5.0'))
+    elif change == "nested":
+        manifest.write_text("[" * 100_000)
+    pd.testing.assert_frame_equal(Result(Path("results/mine")).table(), expected)
+    for command in (["report", "mine"], ["collect", "mine"], ["status", "mine"],
+                    ["export", "mine", "--format", "rsimsum", "--out", "mine.csv"],
+                    ["replay", "mine", "--scenario", 0, "--replicate", 1]):  # fmt: skip
+        assert execute(*command) == 0, command
+    page = Path("results/mine/report.html").read_text(encoding="utf-8")
+    assert "made again from the blocks" in page
+    assert run_mine() == 0
+    pd.testing.assert_frame_equal(Result(Path("results/mine")).table(), expected)
+    assert "Traceback" not in capsys.readouterr().err
