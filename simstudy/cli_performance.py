@@ -84,6 +84,8 @@ def export(folder: Path, form: str, path: Path) -> int:
 
     _writable(path, (".csv", ".dta"))
     table = Result(folder).table()
+    if table.empty:
+        raise StudyError(f"{folder} holds no replicates yet; run the study first")
     try:
         save(exported(table, form), path)
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,11 +181,7 @@ class Result:
 
     def _gather(self, rows: Callable[[Any], pd.DataFrame], most: int | None) -> pd.DataFrame:
         """Make rows of every scenario's blocks."""
-        parts = (part for parts in Store(self.folder).read(most) for part in parts)
-        first = next(parts, None)
-        if first is None:
-            raise StudyError(f"{self.folder} holds no replicates yet; run the study first")
-        return rows(itertools.chain([first], parts))
+        return rows(part for parts in Store(self.folder).read(most) for part in parts)
 
 
 def _with_sandwiches(agreed: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:

@@ -46,6 +46,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "remedies.py": (330, "a table of sentences, and the few lines that find the right one"),
     "replay.py": (340, "a replicate again, in words, held against its row, saved, debugged"),
     "report.py": (780, "the words of the page, then one function for each section"),
+    "result.py": (320, "what a folder holds, and everything that is written from it"),
     "run.py": (560, "the loop over workers with what watches it: progress, settling, restart"),
     "store.py": (580, "everything that writes or reads a results folder, and nothing else does"),
     "study.py": (500, "a study refuses to contradict itself where it is defined"),

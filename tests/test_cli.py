@@ -164,8 +164,8 @@ def test_the_version_is_that_of_the_project(capsys):
         (["--seed", -1], ["seed is -1", "at least 0"]),
         (["--block", 0], ["--block is 0", "at least 1"]),
         (["--scenario", 2], ["no scenario 2", "0: mine n=20", "1: mine n=30"]),
-        (["--out", "studies/mine.py"], ["cannot write to studies/mine.py", "--out"]),
-        (["--out", "studies/mine.py/r"], ["cannot write to studies/mine.py/r", "--out"]),
+        (["--out", "studies/mine.py"], ["cannot write to /", "/studies/mine.py: ", "--out"]),
+        (["--out", "studies/mine.py/r"], ["cannot write to /", "/studies/mine.py/r: ", "--out"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value[0], str) else "",
 )

@@ -250,7 +250,7 @@ def test_a_report_that_fails_leaves_the_files_that_were_there(tmp_path, monkeypa
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Rows, "add", failing)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StudyError, match="No space left on device; what is stored stays"):
         result.report()
     assert {path.name: path.read_bytes() for path in (tmp_path / "r").glob("*.*")} == before
 
