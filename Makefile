@@ -86,6 +86,7 @@ clean-cache: $(stamp)  ## Empty the cache of compiled programs
 chaos: $(stamp)  ## Kill and damage ROUNDS runs at random; every table must come out the same
 	@$(bin)/python benchmarks/chaos.py $(if $(ROUNDS),--rounds $(ROUNDS))
 	@$(bin)/python benchmarks/locks.py
+	@$(bin)/python benchmarks/manifests.py
 
 .PHONY: install
 install: $(stamp)  ## Only create .venv and install
