@@ -214,20 +214,33 @@ def observations(data: Data) -> int:
     3
     """
     if isinstance(data, Mapping):
-        found = set(map(len, data.values()))
-        if len(found) != 1:
-            lengths = {name: len(values) for name, values in data.items()}
+        lengths = {
+            name: _length(values, f"draw returned in {name!r}") for name, values in data.items()
+        }
+        if len(set(lengths.values())) != 1:
             raise ValueError(
                 f"the data's arrays have lengths {lengths}; every array's first axis is the "
                 "observation, so all lengths must be the same"
             )
-        return found.pop()
-    if np.ndim(data) < 1:
+        return next(iter(lengths.values()))
+    return _length(data, "draw returned")
+
+
+def _length(values: Any, what: str) -> int:
+    """Return the length of an array, or of what NumPy makes an array of; refuse anything else."""
+    due = "data is an array, or a mapping of arrays, whose first axis is the observation"
+    if hasattr(values, "toarray"):
+        raise ValueError(f"{what} {type(values).__name__}, a sparse array; {due}: use .toarray()")
+    try:
+        axes = np.ndim(values)
+    except ValueError:
         raise ValueError(
-            f"draw returned {type(data).__name__}; data is an array, or a mapping of arrays, whose "
-            "first axis is the observation"
-        )
-    return len(data)
+            f"{what} {type(values).__name__}, whose rows differ in length; {due}: fill rows up, "
+            "or give each row a column that says what it belongs to"
+        ) from None
+    if axes < 1:
+        raise ValueError(f"{what} {type(values).__name__}; {due}")
+    return len(values)
 
 
 def take(data: Data, rows: Array) -> Data:

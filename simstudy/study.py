@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 TAKEN = {*COLUMNS, "df", "truth_mcse", "measure", "rng"}
 
 
+MISSING = {
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+}  # fmt: skip
+"""Words that mean "no value" to whoever reads a table: pandas, and R with NA."""
+
+
 class StudyError(ValueError):
     """A study that cannot be run as it stands; the message says what came and what to do."""
 
@@ -359,8 +366,13 @@ def _word(name: str, value: Any) -> str:
     if isinstance(value, str | bool | np.bool_):
         return str(value)
     if isinstance(value, int | np.integer):
+        if not -(2**63) <= int(value) < 2**63:
+            raise StudyError(
+                f"factor {name!r} has the value {value}, which does not fit into the 64 bits of a "
+                "column of whole numbers; give it as a float or a string"
+            )
         return str(int(value))
-    if isinstance(value, float | np.floating):
+    if isinstance(value, float | np.floating) and value == value:
         number = float(value)
         return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
     raise StudyError(
@@ -383,6 +395,13 @@ def _check_parts(study: Study) -> None:
                 f"scenario {scenario.key!r}: factor {name!r} has a meaning already, in the tables "
                 "or as an argument of draw; give the factor another name"
             )
+        for name in scenario.factors:
+            if f"factor_{name}" in scenario.factors:
+                raise StudyError(
+                    f"scenario {scenario.key!r}: factors {name!r} and {f'factor_{name}'!r} cannot "
+                    "stand beside each other: a factor whose name is that of another column is "
+                    "called factor_... in the tables; give one of them another name"
+                )
         if isinstance(scenario.only, str):
             raise StudyError(
                 f"scenario {scenario.key!r}: only is {scenario.only!r}; give a list of estimators' "
@@ -428,12 +447,30 @@ def _check_names(study: Study) -> None:
                 f"study {study.name!r} has two {what} called {twice[0]!r}; each needs its own "
                 "factors or name, because names key the random streams"
             )
+    _check_words(study)
     labels = {label for estimator in study.estimators for label in estimator.labels}
     for label, count in study.fewer.items():
         if label not in labels or not isinstance(count, int | np.integer) or count < 1:
             raise StudyError(
                 f"fewer is {dict(study.fewer)!r}; it maps methods of the study "
                 f"({', '.join(sorted(labels))}) to a whole number of replicates of at least 1"
+            )
+
+
+def _check_words(study: Study) -> None:
+    """Refuse names and values that are no words, or that a table's reader takes for "no value"."""
+    said = [("an estimator", estimator.name) for estimator in study.estimators]
+    for estimator in study.estimators:
+        said += [(f"a method of {estimator.name!r}", label) for label in estimator.labels]
+        said += [(f"a parameter of {estimator.name!r}", name) for name in estimator.parameters]
+    for scenario in study.scenarios:
+        said += [("a mechanism", scenario.mechanism.name)]
+        said += [(f"factor {n!r}", v) for n, v in scenario.factors.items() if isinstance(v, str)]
+    for what, word in said:
+        if not isinstance(word, str) or word in MISSING:
+            raise StudyError(
+                f"study {study.name!r}: {what} is called {word!r}; whoever reads a table takes "
+                "that for a missing value: give it another name"
             )
 
 

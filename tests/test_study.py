@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.sparse import csr_array
 
 from simstudy import (
     FunctionEstimator,
@@ -103,6 +104,38 @@ def test_a_scenario_keeps_its_factors_when_the_callers_dictionary_changes():
 def test_a_factor_that_is_no_number_or_string_is_refused():
     with raises_saying("factor 'x'", "[1, 2]", "a number or a string", "inside the mechanism"):
         Scenario(with_truth(rate=1.0), {"x": [1, 2]})
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**30])
+def test_a_whole_number_that_no_column_holds_is_refused(value):
+    with raises_saying("factor 'x'", str(value), "64 bits", "float or a string"):
+        Scenario(with_truth(rate=1.0), {"x": value})
+    assert Scenario(with_truth(rate=1.0), {"x": 2**63 - 1}).key == "mine x=9223372036854775807"
+
+
+def test_a_factor_that_is_no_number_at_all_is_refused():
+    with raises_saying("factor 'x'", "nan", "a number or a string"):
+        Scenario(with_truth(rate=1.0), {"x": float("nan")})
+
+
+def test_a_factor_and_what_it_is_called_in_tables_are_refused_together():
+    """Both would be the column factor_n of performance.csv, which failed after the whole run."""
+    with raises_saying("'n' and 'factor_n'", "another name"):
+        one(scenarios=[Scenario(with_truth(rate=1.0), {"n": 5, "factor_n": 2})])
+    one(scenarios=[Scenario(with_truth(rate=1.0), {"factor_n": 2})])
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "nan", "NULL", "", None, 3])
+def test_names_that_a_reader_takes_for_a_missing_value_are_refused(word):
+    fragments = (repr(word), "missing value", "another name")
+    with raises_saying("a method of 'exponential'", *fragments):
+        one(estimators=[replace(RATE, methods=[replace(OBSERVED, name=word)])])
+    own = FunctionEstimator("own", ["rate"], lambda y: {"rate": (1.0, 1.0)}, label=word)
+    with raises_saying("a method of 'own'", *fragments):
+        one(estimators=[own])
+    if isinstance(word, str):
+        with raises_saying("factor 'tail'", *fragments):
+            one(scenarios=[Scenario(with_truth(rate=1.0), {"tail": word})])
 
 
 @pytest.mark.parametrize(
@@ -298,8 +331,23 @@ def test_rare_events_may_give_some_identical_data_sets():
     [
         (lambda rng: rng.normal(), ("draw returned", "first axis")),
         (lambda rng: {"y": rng.normal(size=3), "x": np.ones(2)}, ("'y': 3", "'x': 2", "the same")),
+        (lambda rng: {"y": rng.normal(size=3), "x": 1.0}, ("draw returned in 'x' float",)),
+        (lambda rng: {}, ("lengths {}",)),
+        (lambda rng: csr_array(rng.normal(size=(3, 3))), ("csr_array, a sparse", ".toarray()")),
+        (lambda rng: {"x": csr_array(np.eye(3))}, ("in 'x' csr_array, a sparse", ".toarray()")),
+        (lambda rng: [[1.0], [2.0, 3.0]], ("draw returned list, whose rows differ in length",)),
+        (lambda rng: {"y": [[1.0], [2.0, 3.0]]}, ("in 'y' list, whose rows differ in length",)),
     ],
-    ids=["a number", "a ragged mapping"],
+    ids=[
+        "a number",
+        "a ragged mapping",
+        "a number in a mapping",
+        "nothing",
+        "sparse",
+        "sparse in a mapping",
+        "ragged",
+        "ragged in a mapping",
+    ],
 )
 def test_data_without_a_common_first_axis_is_refused(data, fragments):
     with raises_saying(*fragments):
