@@ -33,6 +33,7 @@ _MEASURES = (
     "miss_right", "corr", "ciwidth", "seratio_p05", "seratio_median", "seratio_p95",
 )  # fmt: skip
 _MOST = 1_000_000  # further replicates; a case that needs more lies on an edge
+_FEW = 30  # answers below which a relative error, and its Monte Carlo error, say nothing
 _SENTENCES = 6  # what one reads on a first screen
 CONDEMNED = 0.5
 """Share of the cases at fault from which a method without any trust is called one without."""
@@ -175,9 +176,9 @@ def verdicts(
         One row per case and method, in the order of `performance`: its labels, method, `verdict` (a
         `Verdict`), `sentence`, cover, its Monte Carlo error and 95 % interval (cover_mcse,
         cover_lower, cover_upper), cover_all (a replicate without an answer counted as a miss),
-        relerror, relerror_mcse (percent), fail, n (replicates with an answer), asked (replicates
-        asked for), and `more`: about how many further replicates an undecided verdict needs, else
-        0.
+        relerror, relerror_mcse (percent; nan below 30 answers), fail, n (replicates with an
+        answer), asked (replicates asked for), and `more`: about how many further replicates an
+        undecided verdict needs, else 0.
 
     Raises
     ------
@@ -520,6 +521,8 @@ def _spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, end in zip(("lower", "upper"), _wilson(cover, covered, CLEAR), strict=True):
         numbers[f"cover_{name}"] = numbers[f"cover_{name}"].fillna(pd.Series(end))
     numbers["asked"] = numbers["fail_n"].fillna(numbers["n_n"]).fillna(numbers["n"])
+    few = numbers["relerror_n"] < _FEW
+    numbers.loc[few, ["relerror", "relerror_mcse"]] = np.nan
     own = {name: f"factor_{name}" for name in cases if name in _OWN}
     return labels.rename(columns=own), numbers
 

@@ -896,3 +896,17 @@ def test_the_page_has_every_word_and_every_threshold():
         assert all(f"{edge:g} %" in page for edge in pair)
     assert f"At least {rule.fewest} replicates" in page
     assert (rule.side, rule.cover, rule.seratio, rule.confidence) == ((0.8, 0.9), 0.5, 2.0, 0.95)
+
+
+@pytest.mark.parametrize(("n", "said"), [(6, False), (29, False), (30, True)])
+def test_few_answers_have_no_relative_error(n, said):
+    """Of six fits among 250, 129 % with an error of 60 is no number to show."""
+    frame = frame_of(good(n=float(n), fail=1 - n / 250, relerror=(129.0, 60.0)))
+    survivors = ["relerror", "cover", "becover", "miss_left", "miss_right"]
+    frame.loc[frame["measure"].isin(survivors), "n"] = n
+    found = verdicts(frame)
+    assert bool(np.isfinite(found["relerror"].iloc[0])) is said
+    why = explain(frame, found)
+    assert ("scale" in set(why["cause"])) is said
+    told = " ".join([*found["sentence"], *why["sentence"]])
+    assert ("129" in told) is said
