@@ -121,7 +121,7 @@ clean:  ## Remove .venv, caches and build outputs; results stay
 # not locked, start it anew.
 define install
 	@others=$$(find $(venv) -maxdepth 1 -name '.installed-*' ! -name '$(notdir $(stamp))' ! -name '$(notdir $(stamp_dev))' 2>/dev/null || true); \
-	if test -n "$$others$(filter-out locked,$(DEPS))"; then rm -rf $(venv); fi
+	if test -n "$${others}$(filter-out locked,$(DEPS))"; then rm -rf $(venv); fi
 	@test -x $(bin)/python || $(MAKE) --no-print-directory $(bin)/python
 	@echo 'Installing simstudy$(if $(1),[$(call joined,$(comma),$(1))]) into $(venv),' \
 		'$(DEPS) versions (the first time takes minutes)'
