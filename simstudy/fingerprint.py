@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from simstudy.reach import modules, statements
 from simstudy.study import Reference, Scenario, Study
 from simstudy.syntax import OTHER
 
+SOURCE = "simstudy's source"
 PACKAGES = ("simstudy", "numpy", "scipy", "pandas", "statsmodels", "joblib", "jax", "jaxlib")
 
 
@@ -57,18 +60,35 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages on which the numbers depend."""
+    """Versions of Python and of the packages on which the numbers depend, and a hash of our own.
+
+    One that was patched has the version that it had before.
+    """
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-    return found
+    return found | {SOURCE: _source()}
 
 
-def renewed(stored: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Name the packages whose versions differ from those of the run before."""
+@functools.cache
+def _source() -> str:
+    """Hash the files of this package."""
+    home = Path(__file__).parent
+    digest = hashlib.blake2b(digest_size=6)
+    for path in sorted(home.rglob("*.py")):
+        content = path.read_bytes().replace(b"\r\n", b"\n")
+        digest.update(f"{path.relative_to(home).as_posix()} {len(content)} ".encode() + content)
+    return digest.hexdigest()
+
+
+def renewed(
+    stored: Mapping[str, str], now: Mapping[str, str], where: tuple[str, str] = ("stored", "now")
+) -> list[str]:
+    """Name the packages whose versions differ from those of the run before, or of elsewhere."""
+    one, other = where
     return [
-        f"{name}: stored {stored.get(name, 'nothing')}, now {now.get(name, 'nothing')}"
+        f"{name}: {one} {stored.get(name, 'nothing')}, {other} {now.get(name, 'nothing')}"
         for name in {**stored, **now}
         if stored.get(name) != now.get(name)
     ]

@@ -27,10 +27,12 @@ from simstudy.study import StudyError
 from simstudy.written import sweep
 
 WHOLE = "whole"
-# seconds: between two looks at somebody who has not decided yet, and until one gives up
-PAUSE, PATIENCE = 0.02, 20.0
+# seconds: between two looks at somebody who has not decided yet, until one gives up, and until one
+# gives up waiting for a turn, which all of an array of jobs may want at once
+PAUSE, PATIENCE, QUEUE = 0.02, 20.0, 300.0
 _PREFIX = ".lock-"
-_CLAIM = re.compile(rf"\.lock-(whole|\d+-of-\d+)\.({NAME})\.[0-9a-f]+")
+_TURN = "manifest"
+_CLAIM = re.compile(rf"\.lock-(whole|manifest|\d+-of-\d+)\.({NAME})\.[0-9a-f]+")
 
 
 @contextlib.contextmanager
@@ -51,19 +53,23 @@ def held(folder: Path, share: str = WHOLE) -> Iterator[None]:
         When another run holds it, with its host, process and since when; or when the folder
         cannot be written.
     """
-    claim = folder / f"{_PREFIX}{share}.{unique()}"
-    try:
-        try:
-            _take(folder, claim)
-            if not any(other.name != claim.name for other in _claims(folder)):
-                sweep(folder, claim.stat().st_mtime)
-        except OSError as error:
-            raise StudyError(
-                f"cannot write to {folder}: {error.strerror}; give another folder with --out"
-            ) from error
+    with _claimed(folder, share, PATIENCE) as claim:
+        if not any(other.name != claim.name for other in _claims(folder)):
+            sweep(folder, claim.stat().st_mtime)
         yield
-    finally:
-        claim.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process changes what all shares of a results folder have in common.
+
+    Raises
+    ------
+    StudyError
+        When another process does so for minutes, or when the folder cannot be written.
+    """
+    with _claimed(folder, _TURN, QUEUE):
+        yield
 
 
 def set_aside(folder: Path) -> Path:
@@ -85,17 +91,33 @@ def set_aside(folder: Path) -> Path:
 
 def holders(folder: Path) -> list[str]:
     """List who holds a folder or shares of it, in words."""
-    living = [claim for claim in _claims(folder) if not gone(_owner(claim))]
+    living = [c for c in _claims(folder) if _share(c) != _TURN and not gone(_owner(c))]
     return [f"{_words(claim)} ({_share(claim)})" for claim in living]
 
 
-def _take(folder: Path, claim: Path) -> None:
+@contextlib.contextmanager
+def _claimed(folder: Path, share: str, patience: float) -> Iterator[Path]:
+    """Hold a share as long as the context lasts; yield the file that says so."""
+    claim = folder / f"{_PREFIX}{share}.{unique()}"
+    try:
+        try:
+            _take(folder, claim, patience)
+        except OSError as error:
+            raise StudyError(
+                f"cannot write to {folder}: {error.strerror}; give another folder with --out"
+            ) from error
+        yield claim
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+def _take(folder: Path, claim: Path, patience: float) -> None:
     """Announce a claim, give way or wait, and write into it when no other is left."""
-    late = time.monotonic() + PATIENCE
+    late = time.monotonic() + patience
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        while _rivals(folder, claim, late):
-            time.sleep(PAUSE)
+        while rivals := _rivals(folder, claim, late):
+            time.sleep(PAUSE * len(rivals) * (0.5 + random.random()))
         with contextlib.suppress(FileNotFoundError):  # somebody moves the folder aside
             claim.touch(exist_ok=False)
             while rivals := _rivals(folder, claim, late):
@@ -120,12 +142,12 @@ def _write(claim: Path) -> None:
 
 
 def _rivals(folder: Path, mine: Path, late: float) -> list[str]:
-    """List the claims in the way of one, of processes that live and have not decided yet.
+    """List the claims in the way of one, of living processes for which it is to wait.
 
     Raises
     ------
     StudyError
-        When one of them holds the folder, or has not decided until late.
+        When one of them holds the folder, or is still in the way when it is late.
     """
     found = []
     for claim in _claims(folder):
@@ -135,12 +157,12 @@ def _rivals(folder: Path, mine: Path, late: float) -> list[str]:
             claim.unlink(missing_ok=True)
             continue
         try:
-            decided = claim.stat().st_size > 0 or time.monotonic() > late
+            holds = claim.stat().st_size > 0 and _share(claim) != _TURN
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ESTALE):
                 raise
             continue
-        if decided or not _owner(claim):
+        if holds or time.monotonic() > late or not _owner(claim):
             raise StudyError(
                 f"{folder} is in use by another run, {_words(claim)}; wait for it, or give "
                 f"another folder with --out (if that run is dead, remove {claim})"
@@ -175,7 +197,9 @@ def _words(claim: Path) -> str:
 
 
 def _excludes(one: str, other: str) -> bool:
-    """Tell whether two shares have a replicate in common."""
+    """Tell whether two shares have a replicate in common, or both are a turn."""
+    if _TURN in (one, other):
+        return one == other
     (low, high), (least, most) = _span(one), _span(other)
     return low < most and least < high
 

@@ -84,7 +84,7 @@ def sweep(folder: Path, now: float) -> None:
     """
     for path in folder.rglob("*.part"):
         found = _DRAFT.fullmatch(path.name)
-        with contextlib.suppress(FileNotFoundError):  # finished meanwhile
+        with contextlib.suppress(OSError):  # finished meanwhile, or not ours to remove
             if found and (gone(found[1]) or now - path.stat().st_mtime > DAY):
                 path.unlink()
 
