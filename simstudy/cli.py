@@ -150,6 +150,12 @@ def _parser() -> argparse.ArgumentParser:
                      help="begin anew; what the folder holds is moved aside")  # fmt: skip
     run.add_argument("--accept-code", action="store_true",
                      help="go on although code was changed; the report says what")  # fmt: skip
+    run.add_argument(
+        "--accept-versions",
+        action="store_true",
+        help="go on although workers of "
+        "--dask run other versions than this computer; the report says which",
+    )
     run.add_argument("--shard", type=shard, metavar="I/N",
                      help="run one share of N, beside others in the same folder")  # fmt: skip
     run.add_argument("--dask", metavar="ADDRESS",
@@ -252,6 +258,7 @@ def _run(options: argparse.Namespace) -> int:
             shard=options.shard,
             fresh=options.fresh,
             accept_code=options.accept_code,
+            accept_versions=options.accept_versions,
             quiet=options.quiet,
             command=again,
             meanwhile=_prepare if options.shard is None else None,

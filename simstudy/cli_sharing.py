@@ -71,13 +71,16 @@ def status(folder: Path) -> int:
 
 def collect(folder: Path) -> int:
     """Check what shares of a run have stored, and write the report of it."""
+    from simstudy.lock import turn
     from simstudy.result import Result
     from simstudy.store import Store
 
     store = Store(folder)
     for path in store.check():
         print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
-    for path in store.gather_runs():
-        print(f"damaged note of a share's run moved aside: {path}", file=sys.stderr)
+    if store.begun():
+        with turn(folder):
+            for path in store.gather_runs():
+                print(f"damaged note of a share's run moved aside: {path}", file=sys.stderr)
     print(f"report: {Result(folder).report()}")
     return status(folder)

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from simstudy.reach import is_users
 from simstudy.estimators import describe
 from simstudy.fingerprint import renewed, versions
 from simstudy.process import name
+from simstudy.reach import is_users
 from simstudy.study import Study, StudyError
 from simstudy.supervise import IN_FLIGHT
 from simstudy.timelimit import TOPIC, Limit
@@ -81,8 +81,15 @@ class Home:
             )
         return lines
 
+    def answer(self) -> list[str] | StudyError:
+        """Return what `compared` returns or raises: what is raised on a worker, Dask prints."""
+        try:
+            return self.compared()
+        except StudyError as error:
+            return error
 
-def asked(executor: Executor, home: Home) -> list[str]:
+
+def survey(executor: Executor, home: Home) -> list[str]:
     """Ask the workers of an executor what they run, before there is work; name what differs.
 
     All that a Dask cluster has, and one of another executor; those that come later are asked with
@@ -96,9 +103,9 @@ def asked(executor: Executor, home: Home) -> list[str]:
     try:
         if on_dask(executor):
             client: Any = executor._client  # type: ignore[attr-defined]
-            said = client.run(home.compared, on_error="return").values()
+            said = list(client.run(home.answer, on_error="return").values())
         else:
-            said = [executor.submit(home.compared).result()]
+            said = [executor.submit(home.answer).result()]
         for answer in said:
             if isinstance(answer, BaseException):
                 raise answer

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.cluster import Dask, by_value, on_dask
+from simstudy.cluster import Dask, Home, by_value, on_dask, survey
 from simstudy.estimators import MaximumLikelihood, describe
-from simstudy.lock import WHOLE, held, set_aside
+from simstudy.lock import WHOLE, held, set_aside, turn
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import AnswerError, Block, Status
@@ -54,10 +54,11 @@ ENGINES = ("auto", "loop", "batched")
 
 
 class Answer(NamedTuple):
-    """What a worker sends: arrays by estimator, and the seconds it spent compiling programs."""
+    """What a worker sends: arrays by estimator, seconds of compiling, how its versions differ."""
 
     arrays: dict[str, dict[str, Array]]
     compiling: float = 0.0
+    differing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def run(
     shard: tuple[int, int] | None = None,
     fresh: bool = False,
     accept_code: bool = False,
+    accept_versions: bool = False,
     quiet: bool = False,
     command: str = "",
     goal: tuple[str, int] | None = None,
@@ -131,10 +133,12 @@ def run(
     scenarios : sequence of int, optional
         Only these scenarios, by number.
     executor : concurrent.futures.Executor, optional
-        Use this instead of local workers.
+        Use this instead of local workers. They must run what runs here: simstudy, Python and the
+        packages that numbers depend on are compared before work starts, and with the first task of
+        a worker that comes later.
     timeout : float, optional
         Seconds that a replicate may take; one that takes longer has the status `timeout`. Never
-        run in this process, and by the loop engine.
+        run in this process, nor in threads of it, and by the loop engine.
     max_fail : float, optional
         Stop when more than this share of the fits has failed, after 20 replicates. Without it a
         run stops only when its first 20 replicates all raise, hang or crash.
@@ -145,6 +149,8 @@ def run(
         Begin anew; a folder that holds results is moved aside, never deleted.
     accept_code : bool
         Go on in a folder although code was changed; the report says what.
+    accept_versions : bool
+        Let workers of an executor run other versions than this process; the report says which.
     quiet : bool
         No progress line.
     command : str
@@ -177,6 +183,8 @@ def run(
         raise StudyError(f"timeout is {timeout}; give seconds, more than 0")
     chosen = _chosen(study, scenarios)
     study.check()
+    home = None if executor is None else Home.here(accept_versions, timeout is not None)
+    differing = survey(executor, home) if executor and home else []
     if fresh and store.begun():
         print(f"results moved aside: {set_aside(store.folder)}", file=sys.stderr)
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
@@ -188,8 +196,11 @@ def run(
         pace = _first(study, chosen, again=engine == "loop")
     with held(store.folder, share), signals():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs, "goal": goal}
-        store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
-                   accept_code=accept_code)  # fmt: skip
+        with turn(store.folder):
+            _begun_with(engine, store)  # by another share, meanwhile
+            store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
+                       accept_code=accept_code)  # fmt: skip
+            store.accept(differing)
         if timeout is None:
             from simstudy import agreement
 
@@ -203,7 +214,7 @@ def run(
             tasks = [task for task in pending if task[0] in chosen]
             todo[since] = tasks if shard is None else _share(tasks, study.replicates, *shard)
         origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
-        call = functools.partial(work, origin, study.seed, study.replicates, engine)
+        call = functools.partial(work, origin, study.seed, study.replicates, engine, home)
         ask = functools.partial(_answers, jobs=jobs, executor=executor, limit=timeout,
                                 engine=engine)  # fmt: skip
         total = sum(last - first for tasks in todo.values() for _, first, last in tasks)
@@ -240,6 +251,7 @@ def _blocks(
     progress: Progress,
 ) -> Iterator[tuple[Task, int, dict[str, Block]]]:
     """Yield (task, extension, blocks by estimator), of the whole study first."""
+    known: set[str] = set()
     for since, tasks in todo.items():
         methods = store.methods(since) if since else None
         part = study if methods is None else study.part(methods)
@@ -248,6 +260,10 @@ def _blocks(
                 yield task, since, unanswered(part, *task[:2], answer.status, answer.message)
             else:
                 progress.compiling += answer.compiling
+                if answer.differing and not known.issuperset(answer.differing):
+                    known |= set(answer.differing)
+                    with turn(store.folder):
+                        store.accept(answer.differing)
                 found = {name: Block.from_arrays(arrays) for name, arrays in answer.arrays.items()}
                 yield task, since, found
 
@@ -289,28 +305,32 @@ def work(
     seed: int,
     replicates: int,
     engine: str,
+    home: Home | None,
     methods: Mapping[str, Sequence[str]] | None,
     task: Task,
     limit: Limit | None = None,
 ) -> Answer:
     """Answer for one task, in a worker or at home: arrays by estimator.
 
-    With these methods only, where some are given.
+    With these methods only, where some are given. Somebody's worker first compares what it runs
+    with what runs at home.
     """
+    differing = () if home is None else tuple(home.compared())
     study = replace(_study(origin), seed=seed, replicates=replicates)
     if methods is not None:
         study = study.part(methods)
+    compiling = 0.0
     if limit is not None:
         found = limited(study, *task, limit)
-        return Answer({name: answer.arrays() for name, answer in found.items()})
-    if engine != "batched":
-        return Answer({name: answer.arrays() for name, answer in block(study, *task).items()})
-    from simstudy import batched, programs
+    elif engine != "batched":
+        found = block(study, *task)
+    else:
+        from simstudy import batched, programs
 
-    before = programs.compiling()
-    answers = batched.block(study, *task)
-    arrays = {name: answer.arrays() for name, answer in answers.items()}
-    return Answer(arrays, programs.compiling() - before)
+        before = programs.compiling()
+        found = batched.block(study, *task)
+        compiling = programs.compiling() - before
+    return Answer({name: part.arrays() for name, part in found.items()}, compiling, differing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,13 +456,7 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
     """Choose the engine, and say why; the choice depends on nothing that is timed."""
     if engine not in ENGINES:
         raise StudyError(f"engine is {engine!r}; allowed are {', '.join(map(repr, ENGINES))}")
-    before = str(store.manifest()["engine"]) if store.begun() else engine
-    if engine not in ("auto", before):
-        raise StudyError(
-            f"{store.folder} was begun with the {before} engine; the {engine} engine agrees with "
-            "it to rounding only, and results are never mixed: leave --engine out, or give another "
-            "folder with --out"
-        )
+    before = _begun_with(engine, store)
     fits = sum(_fits(study, scenario) for scenario in study.scenarios)
     if before == "loop":
         if not store.begun() or engine == "loop":
@@ -475,6 +489,18 @@ def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> t
         return "loop", trouble
     why = "asked for" if engine == "batched" else f"{fits:,} fits"
     return "batched", f"{why}; by the loop where {trouble}" if trouble else why
+
+
+def _begun_with(engine: str, store: Store) -> str:
+    """Return the engine that a folder was begun with; that which is asked for where it was not."""
+    before = str(store.manifest()["engine"]) if store.begun() else engine
+    if engine not in ("auto", before):
+        raise StudyError(
+            f"{store.folder} was begun with the {before} engine; the {engine} engine agrees with "
+            "it to rounding only, and results are never mixed: leave --engine out, or give another "
+            "folder with --out"
+        )
+    return before
 
 
 def _fits(study: Study, scenario: Scenario) -> int:

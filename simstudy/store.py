@@ -242,6 +242,14 @@ class Store:
         manifest["runs"].append(dict(entry))
         self._note(manifest)
 
+    def accept(self, lines: Sequence[str]) -> None:
+        """Keep in the manifest what differed and was accepted, for the report."""
+        manifest = self.manifest()
+        new = [line for line in lines if line not in manifest["accepted"]]
+        if new:
+            manifest["accepted"] += new
+            self._note(manifest)
+
     def pieces(self) -> list[Piece]:
         """List the blocks' files, in the order of scenario and replicate."""
         found = []

@@ -210,6 +210,28 @@ def test_a_folder_is_moved_aside_while_it_is_held_and_not_after(tmp_path, monkey
     assert not folder.exists()
 
 
+COUNTS = """
+import sys
+from pathlib import Path
+from simstudy.lock import turn
+counter = Path(sys.argv[1]) / "counter"
+for _ in range(10):
+    with turn(counter.parent):
+        counter.write_text(str(int(counter.read_text()) + 1))
+"""
+
+
+def test_processes_take_turns(tmp_path):
+    (tmp_path / "counter").write_text("0")
+    words = [sys.executable, "-c", COUNTS, str(tmp_path)]
+    with held(tmp_path):
+        counting = [subprocess.Popen(words) for _ in range(3)]
+        assert [process.wait(120) for process in counting] == [0] * 3
+        assert len(holders(tmp_path)) == 1
+    assert (tmp_path / "counter").read_text() == "30"
+    assert [path.name for path in tmp_path.iterdir()] == ["counter"]
+
+
 # --- files that are being written -----------------------------------------------------------------
 
 

@@ -389,6 +389,20 @@ def test_engines_are_not_mixed_in_one_folder(tmp_path, begun, asked):
     assert len(rows(tmp_path / "r")[0]) == 3
 
 
+def test_a_share_does_not_mix_engines_with_one_that_begins_meanwhile(tmp_path, monkeypatch):
+    """It looks again when nobody else can begin: jobs of an array start at the same time."""
+    study, first = exponentials(replicates=2), simstudy.run._first
+
+    def meanwhile(*arguments, **options):
+        Store(tmp_path / "r").open(study, None, {"engine": "batched", "engine_why": "", "jobs": 1})
+        return first(*arguments, **options)
+
+    monkeypatch.setattr(simstudy.run, "_first", meanwhile)
+    with pytest.raises(StudyError, match="begun with the batched engine"):
+        run(study, out=tmp_path / "r", jobs=1, quiet=True, engine="loop", shard=(1, 2))
+    assert Store(tmp_path / "r").pieces() == []
+
+
 def test_another_seed_is_another_table_and_refused_in_the_same_folder(tmp_path, expected):
     execute(undisturbed(), tmp_path / "r", seed=12, replicates=3)
     assert np.intersect1d(rows(tmp_path / "r")[0]["estimate"], expected[0]["estimate"]).size == 0
