@@ -108,7 +108,8 @@ def _claimed(folder: Path, share: str, patience: float) -> Iterator[Path]:
             ) from error
         yield claim
     finally:
-        claim.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that is gone, and of no folder at all
+            claim.unlink()
 
 
 def _take(folder: Path, claim: Path, patience: float) -> None:

@@ -248,6 +248,7 @@ class Store:
         new = [line for line in lines if line not in manifest["accepted"]]
         if new:
             manifest["accepted"] += new
+            manifest["revision"] += 1
             self._note(manifest)
 
     def pieces(self) -> list[Piece]:
