@@ -21,8 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.cluster import Dask, Home, by_value, on_dask, survey
+from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood, describe
+from simstudy.executors import Home, survey
 from simstudy.lock import WHOLE, held, set_aside, turn
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped

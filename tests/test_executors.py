@@ -116,11 +116,11 @@ class Growing(Executor):
 
     def submit(self, call, /, *arguments):
         self.tasks += 1
-        future, versions = Future(), simstudy.cluster.versions
+        future, versions = Future(), simstudy.executors.versions
         with pytest.MonkeyPatch.context() as patched:
             if self.tasks > 3:
                 other = {**versions(), "numpy": "1.0"}
-                patched.setattr(simstudy.cluster, "versions", lambda: other)
+                patched.setattr(simstudy.executors, "versions", lambda: other)
             try:
                 future.set_result(call(*arguments))
             except Exception as error:
