@@ -231,7 +231,8 @@ def run(
         entry = {"started": started, "seconds": round(seconds, 3), "replicates": computed,
                  "compiling": round(progress.compiling, 3)}  # fmt: skip
         if shard is None:
-            store.note_run(entry)
+            with turn(store.folder):
+                store.note_run(entry)
         else:
             store.note_share(share, entry)
     left = sum(
