@@ -110,7 +110,7 @@ def test_workers_with_another_simstudy_are_refused_or_accepted_by_name(tmp_path,
 
 
 class Growing(Executor):
-    """Answers here; from the fourth task on as a worker that came later, with another NumPy."""
+    """Answers here; from the fifth task on as a worker that came later, with another NumPy."""
 
     tasks = 0
 
@@ -118,7 +118,7 @@ class Growing(Executor):
         self.tasks += 1
         future, versions = Future(), simstudy.executors.versions
         with pytest.MonkeyPatch.context() as patched:
-            if self.tasks > 3:
+            if self.tasks > 4:  # one question, and what is in flight at first
                 other = {**versions(), "numpy": "1.0"}
                 patched.setattr(simstudy.executors, "versions", lambda: other)
             try:
