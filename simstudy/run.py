@@ -508,7 +508,7 @@ def _begun_with(engine: str, store: Store) -> str:
 def _fits(study: Study, scenario: Scenario) -> int:
     """Count the fits and refits of a scenario."""
     refits = [
-        study.fewer.get(method.name, study.replicates) * source.count
+        min(study.fewer.get(method.name, study.replicates), study.replicates) * source.count
         for estimator in study.answering(scenario)
         if isinstance(estimator, MaximumLikelihood)
         for method in estimator.methods

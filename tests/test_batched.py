@@ -276,6 +276,14 @@ def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
     assert len(large.table()) == 4000
 
 
+def test_refits_are_counted_for_the_replicates_that_are_asked(tmp_path):
+    """Ten replicates with 199 refits each, though the study would allow for 200 replicates."""
+    s = study(*MODELS["exponential"], [OBSERVED, BOOTSTRAP], fewer={"bootstrap": 200})
+    result = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=10)
+    assert result.manifest()["engine"] == "loop"
+    assert "2,000 fits" in result.manifest()["engine_why"]
+
+
 def test_the_time_of_compilation_is_told_apart(tmp_path):
     """A new program is compiled once: the first run says how long, a fit's seconds leave it out."""
     programs.program.cache_clear()

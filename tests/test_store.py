@@ -117,14 +117,6 @@ def test_another_order_of_estimators_exchanges_no_names(tmp_path):
         assert found == {"one": {1.0}, "two": {2.0}}
 
 
-def test_a_factor_that_is_not_a_number_does_not_make_another_study(tmp_path):
-    """nan differs from itself; the manifest must not."""
-    mechanism = Mechanism("m", lambda rng, x: rng.exponential(size=4), lambda x: {"rate": 1.0})
-    study, store = stored(tmp_path, rates(scenarios=[Scenario(mechanism, {"x": float("nan")})]))
-    store.open(study, None, RUN)
-    assert len(by_scenario(store)) == 1
-
-
 def changed_code(first, second):
     """Tell whether two studies without a file differ in their code."""
     lines = differences(describe(first, None), describe(second, None))
