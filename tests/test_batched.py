@@ -278,7 +278,7 @@ def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
 
 def test_refits_are_counted_for_the_replicates_that_are_asked(tmp_path):
     """Ten replicates with 199 refits each, though the study would allow for 200 replicates."""
-    s = study(*MODELS["exponential"], [OBSERVED, BOOTSTRAP], fewer={"bootstrap": 200})
+    s = study(*MODELS["exponential"], [OBSERVED, Bootstrap()], fewer={"bootstrap": 200})
     result = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=10)
     assert result.manifest()["engine"] == "loop"
     assert "2,000 fits" in result.manifest()["engine_why"]
