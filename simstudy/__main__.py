@@ -1,6 +1,29 @@
-"""Run the command line as `python -m simstudy`."""
+"""The command: `simstudy`, and `python -m simstudy`."""
 
-from simstudy.cli import command
+import sys
+
+from simstudy.guardian import guarded
+
+
+def command() -> int:
+    """Do what `simstudy.cli.main` does; a run has a guardian who sees to its end."""
+    if sys.argv[1:2] != ["run"]:
+        return _main()
+    import shlex
+
+    return guarded(_main, shlex.join(["simstudy", *sys.argv[1:]]))
+
+
+def _main() -> int:
+    """Run the command line; the end of the process does not search all that was loaded."""
+    import gc
+
+    from simstudy.cli import main
+
+    status = main()
+    gc.freeze()
+    return status
+
 
 if __name__ == "__main__":
     raise SystemExit(command())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import gc
+import os
 import shlex
 import sys
 import traceback
@@ -39,10 +39,12 @@ from simstudy.cli_sharing import (
     slurm,
     status,
 )
+from simstudy.guardian import FAILED
 from simstudy.heap import unswept
-from simstudy.written import printable
+from simstudy.interrupts import INTERRUPTED, last_words, left
+from simstudy.written import near, printable
 
-DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED, INTERRUPTED = 0, 2, 3, 4, 130
+DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED = 0, 2, 3, 4
 
 _EXAMPLES = """\
 examples:
@@ -61,8 +63,8 @@ examples:
                                                how many replicates that takes
   simstudy selftest                            is what simstudy reports true?
 
-exit status: 0 done; 2 wrong input; 3 incomplete, can be resumed; 4 nothing could be fitted;
-130 interrupted, can be resumed
+exit status: 0 done; 1 stopped by an error in the study's code or in simstudy; 2 wrong input;
+3 incomplete, can be resumed; 4 nothing could be fitted; 130 interrupted, can be resumed
 """
 
 
@@ -81,7 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from simstudy.study import StudyError
 
     try:
-        return int(options.call(options))
+        status = int(options.call(options))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the last flush fails again
+        print("simstudy: what reads the output has ended; what is stored stays", file=sys.stderr)
+        return FAILED
     except StudyError as error:
         print(f"simstudy: {error}", file=sys.stderr)
         return WRONG_INPUT
@@ -89,19 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"simstudy: {error}", file=sys.stderr)
         return NOTHING_FITTED if isinstance(error, Failing) else INCOMPLETE
     except KeyboardInterrupt:
-        print("simstudy: interrupted; the same command goes on from there", file=sys.stderr)
+        print(f"\n{last_words()}", file=sys.stderr)
         return INTERRUPTED
     except (Exception, SystemExit, GeneratorExit):
         traceback.print_exc()
         print("simstudy: stopped by this exception; what is stored stays", file=sys.stderr)
-        return WRONG_INPUT
-
-
-def command() -> int:
-    """Do what `main` does, in a process of its own: its end does not search all that was loaded."""
-    status = main()
-    gc.freeze()
-    return status
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -228,6 +229,8 @@ def _run(options: argparse.Namespace) -> int:
     """Run a study and write its report."""
     from simstudy.workers import warm_up
 
+    again = _command(options)
+    left("nothing is stored yet", again)
     if options.jobs != 1 and options.dask is None:
         warm_up()
     with unswept():
@@ -239,7 +242,6 @@ def _run(options: argparse.Namespace) -> int:
     home = Path.cwd()  # which the study's code may leave
     study, reference = load(options.study)
     folder = home / (options.out or Path("results") / study.name)
-    again = _command(options)
     runs: Any = run if options.until is None else runner_until(options)
     with _executor(options) as executor:
         outcome = runs(
@@ -264,11 +266,7 @@ def _run(options: argparse.Namespace) -> int:
             meanwhile=_prepare if options.shard is None else None,
         )
     if outcome.interrupted:
-        print(
-            f"\ninterrupted; {outcome.done:,} of {outcome.asked:,} replicates are stored in "
-            f"{_near(folder, home)}\nto go on: {again}",
-            file=sys.stderr,
-        )
+        print(f"\n{last_words()}", file=sys.stderr)
         return INTERRUPTED
     if options.shard is not None:
         print(f"share {options.shard[0]} of {options.shard[1]} is done; when all are: simstudy "
@@ -282,7 +280,7 @@ def _run(options: argparse.Namespace) -> int:
         raise
     except Exception:
         traceback.print_exc()
-        print(f"simstudy: the report failed; all replicates are stored in {_near(folder, home)}",
+        print(f"simstudy: the report failed; all replicates are stored in {near(folder, home)}",
               file=sys.stderr)  # fmt: skip
         return INCOMPLETE
     if not options.quiet:
@@ -290,7 +288,7 @@ def _run(options: argparse.Namespace) -> int:
 
         print(terminal_table(published.verdicts))
         print(f"{outcome.computed:,} replicates in {outcome.seconds:,.1f} s, {_by(outcome.folder)}")
-        print(f"report: {_near(published.path, home)}")
+        print(f"report: {near(published.path, home)}")
     if published.alarms:
         more = len(published.alarms) - 1
         also = f" So it is in {more} more: see Mechanism in the report." if more else ""
@@ -316,11 +314,6 @@ def _by(folder: Path) -> str:
 
     manifest = Store(folder).manifest()
     return f"by the {manifest['engine']} engine ({printable(manifest['engine_why'])})"
-
-
-def _near(path: Path, home: Path) -> Path:
-    """Write a path as one who stands in a folder does."""
-    return path.relative_to(home) if path.is_relative_to(home) else path
 
 
 def _prepare() -> None:
@@ -411,7 +404,7 @@ def _replay(options: argparse.Namespace) -> int:
     if manifest and manifest["study"]["seed"] == study.seed:
         unlike = unlike_stored(study, reference, *place, again, store)
     print(f"\nby the {engine} engine; " + (
-        f"nothing is stored of it in {_near(store.folder, home)}" if unlike is None
+        f"nothing is stored of it in {near(store.folder, home)}" if unlike is None
         else "NOT WHAT IS STORED:\n" + "\n".join(unlike) if unlike
         else "the same as what is stored, bit for bit"
     ))  # fmt: skip

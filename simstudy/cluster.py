@@ -11,7 +11,7 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -91,8 +91,10 @@ class Dask:
                 raise ConnectionError(None, GONE) from error
             raise
 
-    def close(self, busy: bool) -> None:
+    def close(self, flying: Collection[Future[Any]]) -> None:
         """Leave the cluster to whom it belongs."""
+        for future in flying:
+            future.cancel()
 
 
 def on_dask(executor: Executor | None) -> bool:

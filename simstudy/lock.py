@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from simstudy.interrupts import bequeath
 from simstudy.process import NAME, gone, unique
 from simstudy.study import StudyError
 from simstudy.written import sweep
@@ -99,6 +100,7 @@ def holders(folder: Path) -> list[str]:
 def _claimed(folder: Path, share: str, patience: float) -> Iterator[Path]:
     """Hold a share as long as the context lasts; yield the file that says so."""
     claim = folder / f"{_PREFIX}{share}.{unique()}"
+    bequeath(claim)
     try:
         try:
             _take(folder, claim, patience)

@@ -7,15 +7,16 @@ import gc
 import importlib.util
 import os
 
+from simstudy import guardian
+
+guardian.end_with_parent()
 gc.disable()  # until all is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no thread that a fork would lose
 
 import joblib.externals.loky  # noqa: E402, F401
 
 import simstudy.run  # noqa: E402
-from simstudy import programs, workers  # noqa: E402
-
-workers.end_with_parent()
+from simstudy import programs  # noqa: E402
 
 if importlib.util.find_spec("jax") is not None:
     import simstudy.batched  # noqa: F401

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from simstudy.arrays import Array
 from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood, describe
 from simstudy.executors import Home, survey
+from simstudy.interrupts import exposed, interrupted, interruptible, left, shielded
 from simstudy.lock import WHOLE, held, set_aside, turn
 from simstudy.methods import Refits
 from simstudy.progress import Failures, Progress, Stopped
@@ -36,14 +37,15 @@ from simstudy.supervise import (
     IN_FLIGHT,
     Given,
     Local,
+    NoWorkers,
     Pool,
     SetAside,
     Task,
     answers,
-    signals,
 )
 from simstudy.timelimit import STOPS, Limit
 from simstudy.workers import start
+from simstudy.written import near
 
 SECONDS_PER_TASK = 2.0
 BYTES_PER_TASK = 2**25  # of data
@@ -177,6 +179,8 @@ def run(
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     study = _with(study, replicates, seed)
     store = Store(placed(out, study.name))  # before any of the study's code may change folder
+    shown = near(store.folder, Path.cwd())
+    left(f"what {shown} holds stays" if store.begun() else "nothing is stored yet", command)
     jobs = workers(jobs)
     if size is not None and size < 1:
         raise StudyError(f"size is {size}; give at least 1 replicate per block")
@@ -195,13 +199,19 @@ def run(
     pace = SECONDS_PER_TASK / BLOCK_WITH_LIMIT
     if timeout is None:
         pace = _first(study, chosen, again=engine == "loop")
-    with held(store.folder, share), signals():
+    with held(store.folder, share), interruptible():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs, "goal": goal}
         with turn(store.folder):
             _begun_with(engine, store)  # by another share, meanwhile
             store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
                        accept_code=accept_code)  # fmt: skip
             store.accept(differing)
+        asked = study.replicates * len(study.scenarios)
+
+        def tell(done: int) -> None:
+            left(f"{done:,} of {asked:,} replicates are stored in {shown}", command)
+
+        tell(_done(study, store))
         if timeout is None:
             from simstudy import agreement
 
@@ -219,14 +229,16 @@ def run(
         ask = functools.partial(_answers, jobs=jobs, executor=executor, limit=timeout,
                                 engine=engine)  # fmt: skip
         total = sum(last - first for tasks in todo.values() for _, first, last in tasks)
+        before = _done(study, store)
         aside = threading.Thread(target=meanwhile or (lambda: None), daemon=True)
         aside.start()
         with contextlib.closing(Progress(total, quiet)) as progress:
             coming = _blocks(study, store, call, ask, todo, progress)
-            computed, fits, interrupted = _journal(
-                study, store, coming, progress, Failures(max_fail)
+            computed, fits, stopped = _journal(
+                study, store, coming, progress, Failures(max_fail), lambda n: tell(before + n)
             )
-        aside.join()
+        if not stopped:
+            aside.join()
         seconds = time.monotonic() - began
         entry = {"started": started, "seconds": round(seconds, 3), "replicates": computed,
                  "compiling": round(progress.compiling, 3)}  # fmt: skip
@@ -235,32 +247,39 @@ def run(
                 store.note_run(entry)
         else:
             store.note_share(share, entry)
-    left = sum(
+    done = _done(study, store)
+    tell(done)
+    return Outcome(store.folder, done, asked, computed, seconds, stopped, fits)
+
+
+def _done(study: Study, store: Store) -> int:
+    """Count the replicates that are stored of those asked for, over all scenarios."""
+    pending = [
         last - first
         for since in store.begun_with()
         for _, first, last in store.pending(study, study.replicates, 10**9, since)
-    )
-    asked = study.replicates * len(study.scenarios)
-    return Outcome(store.folder, asked - left, asked, computed, seconds, interrupted, fits)
+    ]
+    return study.replicates * len(study.scenarios) - sum(pending)
 
 
 def _blocks(
     study: Study,
     store: Store,
     call: Callable[..., Answer],
-    ask: Callable[..., Iterator[tuple[Task, Answer | SetAside]]],
+    ask: Callable[..., Generator[tuple[Task, Answer | SetAside]]],
     todo: Mapping[int, Sequence[Task]],
     progress: Progress,
-) -> Iterator[tuple[Task, int, dict[str, Block]]]:
+) -> Generator[tuple[Task, int, dict[str, Block]]]:
     """Yield (task, extension, blocks by estimator), of the whole study first."""
     known: set[str] = set()
     for since, tasks in todo.items():
         methods = store.methods(since) if since else None
         part = study if methods is None else study.part(methods)
-        for task, answer in ask(functools.partial(call, methods), tasks):
-            if isinstance(answer, SetAside):
-                yield task, since, unanswered(part, *task[:2], answer.status, answer.message)
-            else:
+        with contextlib.closing(ask(functools.partial(call, methods), tasks)) as coming:
+            for task, answer in coming:
+                if isinstance(answer, SetAside):
+                    yield task, since, unanswered(part, *task[:2], answer.status, answer.message)
+                    continue
                 progress.compiling += answer.compiling
                 if answer.differing and not known.issuperset(answer.differing):
                     known |= set(answer.differing)
@@ -273,20 +292,24 @@ def _blocks(
 def _journal(
     study: Study,
     store: Store,
-    coming: Iterator[tuple[Task, int, dict[str, Block]]],
+    coming: Generator[tuple[Task, int, dict[str, Block]]],
     progress: Progress,
     failures: Failures,
+    tell: Callable[[int], None],
 ) -> tuple[int, int, bool]:
     """Save answers as they come; return replicates, fits, and whether Ctrl-C ended it."""
     computed = fits = 0
     try:
-        for (index, first, last), since, blocks in coming:
-            store.save(study.scenarios[index].key, first, last, blocks, since)
-            computed += last - first
-            good = sum(int((b.audit["status"] == Status.ok).sum()) for b in blocks.values())
-            fits += good
-            progress.add(last - first, (last - first) * len(blocks) - good)
-            failures.add(blocks)
+        with shielded(), contextlib.closing(coming):
+            for (index, first, last), since, blocks in coming:
+                _save(store, study.scenarios[index].key, first, last, blocks, since)
+                computed += last - first
+                tell(computed)
+                good = sum(int((b.audit["status"] == Status.ok).sum()) for b in blocks.values())
+                fits += good
+                progress.add(last - first, (last - first) * len(blocks) - good)
+                failures.add(blocks)
+                interrupted()
     except KeyboardInterrupt:
         return computed, fits, True
     except ConnectionError as error:
@@ -294,12 +317,24 @@ def _journal(
             f"{error.strerror or error}; what is stored stays, and the same command goes on from "
             "there"
         ) from error
+    except NoWorkers as error:
+        raise Stopped(
+            f"{error}; what is stored stays: end other programs, or ask for fewer with --jobs"
+        ) from error
+    return computed, fits, False
+
+
+def _save(
+    store: Store, key: str, first: int, last: int, blocks: Mapping[str, Block], since: int
+) -> None:
+    """Save one task's answers."""
+    try:
+        store.save(key, first, last, blocks, since)
     except OSError as error:
         raise Stopped(
             f"cannot write to {store.folder}: {error.strerror}; what is stored stays: make room, "
             "and the same command goes on from there"
         ) from error
-    return computed, fits, False
 
 
 def work(
@@ -366,14 +401,14 @@ def _answers(
     executor: Executor | None,
     limit: float | None,
     engine: str,
-) -> Iterator[tuple[Task, Answer | SetAside]]:
+) -> Generator[tuple[Task, Answer | SetAside]]:
     """Yield the answers as they come: from here, from local workers, or from an executor."""
     if executor is None and limit is None and (jobs == 1 or len(tasks) < 2):
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(limits=1):
             for task in tasks:
-                with _unheard():
+                with exposed(), _unheard():
                     answer = call(task)
                 yield task, answer
         return
@@ -383,7 +418,8 @@ def _answers(
         pool = Dask(executor, limit) if own else Given(executor, IN_FLIGHT * jobs, limit)
     else:
         pool = Local(start, min(jobs, len(tasks)), engine == "loop", limit)
-    yield from answers(call, tasks, pool)
+    with contextlib.closing(answers(call, tasks, pool)) as coming:
+        yield from coming
 
 
 @contextlib.contextmanager

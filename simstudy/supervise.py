@@ -13,10 +13,11 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import (
+    ALL_COMPLETED,
     FIRST_COMPLETED,
     BrokenExecutor,
     CancelledError,
@@ -25,14 +26,19 @@ from concurrent.futures import (
     wait,
 )
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
+from simstudy.interrupts import interrupted
 from simstudy.records import Status
 from simstudy.timelimit import Limit, notes
+from simstudy.workers import scratch
 
 Task = tuple[int, int, int]
 DEADLY = 2
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 IN_FLIGHT = 3
+LOOK, CHECK = 0.1, 5.0  # seconds between two looks for an interrupt, and for anybody who answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,10 @@ class SetAside:
 
     status: Status
     message: str
+
+
+class NoWorkers(RuntimeError):
+    """Workers cannot be started; the message says why."""
 
 
 class Pool(Protocol):
@@ -64,7 +74,7 @@ class Pool(Protocol):
     def check(self) -> None:
         """Raise an OSError where nothing will ever answer."""
 
-    def close(self, busy: bool) -> None:
+    def close(self, flying: Collection[Future[Any]]) -> None:
         """End the workers, or what they are busy with."""
 
 
@@ -85,7 +95,7 @@ class Local:
     jobs: int
     marked: bool
     limit: float | None = None
-    notes: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="simstudy-"))
+    notes: Path = field(default_factory=scratch)
     executor: Any = None
     single: bool = False
     together: bool = True
@@ -99,12 +109,17 @@ class Local:
         """Start a task, and the workers with the first one; for suspects one is enough."""
         if self.executor is not None and self.single != alone:
             self._end(kill=False)
-        if self.executor is None:
-            self.executor, self.single = self.start(1 if alone else self.jobs), alone
         if self.limit is not None or (alone and self.marked):
             seconds = math.inf if self.limit is None else self.limit
-            call = functools.partial(call, limit=Limit(seconds, self.notes))
-        future: Future[Any] = self.executor.submit(call, task)
+            call = functools.partial(call, limit=Limit(seconds, str(self.notes)))
+        try:
+            if self.executor is None:
+                self.executor, self.single = self.start(1 if alone else self.jobs), alone
+            future: Future[Any] = self.executor.submit(call, task)
+        except BrokenExecutor:
+            raise
+        except (OSError, RuntimeError) as error:  # no memory, no process, no thread
+            raise NoWorkers(f"{self.jobs} worker processes cannot be started ({error})") from error
         return future
 
     def died(self, error: BaseException) -> bool:
@@ -114,20 +129,30 @@ class Local:
     def renew(self) -> dict[tuple[int, int], str]:
         """End the workers that are left; read the notes."""
         self._end(kill=True)
-        return notes(self.notes)
+        return notes(str(self.notes))
 
     def check(self) -> None:
         """Do nothing: loky tells."""
 
-    def close(self, busy: bool) -> None:
+    def close(self, flying: Collection[Future[Any]]) -> None:
         """End the workers, at once where they are busy."""
-        self._end(kill=busy)
+        self._end(kill=bool(flying))
         shutil.rmtree(self.notes, ignore_errors=True)
 
     def _end(self, kill: bool) -> None:
+        """End the workers; those to be killed first of all, whatever state loky is in."""
         executor, self.executor = self.executor, None
-        if executor is not None:
-            executor.shutdown(wait=not kill, **({"kill_workers": True} if kill else {}))
+        if executor is None:
+            return
+        if kill:
+            for pid in list(getattr(executor, "_processes", {})):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, KILL)
+            if queue := getattr(executor, "_call_queue", None):
+                queue.cancel_join_thread()  # nobody reads any more what it has to hand over
+            executor.shutdown(wait=False, kill_workers=True)
+        else:
+            executor.shutdown()
 
 
 @dataclass(slots=True)
@@ -156,13 +181,15 @@ class Given:
     def check(self) -> None:
         """Do nothing: the executor tells."""
 
-    def close(self, busy: bool) -> None:
+    def close(self, flying: Collection[Future[Any]]) -> None:
         """Leave the executor to whom it belongs."""
+        for future in flying:
+            future.cancel()
 
 
 def answers(
     call: Callable[..., Any], tasks: Sequence[Task], pool: Pool
-) -> Iterator[tuple[Task, Any]]:
+) -> Generator[tuple[Task, Any]]:
     """Yield each task, or parts of it, with its answer or a `SetAside`, as they come.
 
     When a worker dies, what was in flight is run again, one task at a time; a task that is alone
@@ -179,6 +206,7 @@ def answers(
             fallen: list[Task] = []
             try:
                 while queue and len(flying) < (1 if suspects else pool.most):
+                    interrupted()
                     flying[pool.submit(call, queue[0], alone)] = queue[0]
                     queue.popleft()
                     if alone:
@@ -200,20 +228,29 @@ def answers(
             if fallen:
                 yield from _again(fallen, alone, rest, suspects, deaths, hung, pool)
     finally:
-        for future in flying:
-            future.cancel()
-        pool.close(bool(flying))
+        pool.close(flying)
 
 
-def _done(flying: Iterable[Future[Any]], pool: Pool) -> set[Future[Any]]:
+def _done(flying: Collection[Future[Any]], pool: Pool) -> set[Future[Any]]:
     """Wait for a future; for all of them where they fell together."""
-    done: set[Future[Any]] = set()
-    while not done:
-        done = wait(flying, timeout=5, return_when=FIRST_COMPLETED).done
-        pool.check()
+    done = _awaited(flying, pool, 1)
     failures = [failure for future in done if (failure := _failure(future)) is not None]
     if pool.together and any(pool.died(failure) for failure in failures):
-        done = wait(flying).done
+        return _awaited(flying, pool, len(flying))
+    return done
+
+
+def _awaited(flying: Collection[Future[Any]], pool: Pool, least: int) -> set[Future[Any]]:
+    """Wait for so many futures, or for an interrupt."""
+    kind = FIRST_COMPLETED if least == 1 else ALL_COMPLETED
+    done: set[Future[Any]] = set()
+    checked = time.monotonic()
+    while len(done) < least:
+        done = wait(flying, timeout=LOOK, return_when=kind).done
+        interrupted()
+        if time.monotonic() - checked > CHECK:
+            checked = time.monotonic()
+            pool.check()
     return done
 
 
@@ -265,25 +302,3 @@ def _again(
                         Status.crashed, f"its worker died {DEADLY} times while it ran this alone"
                     ),
                 )
-
-
-@contextlib.contextmanager
-def signals() -> Iterator[None]:
-    """Let SIGTERM be Ctrl-C, and a second one of either end this process at once."""
-    before: dict[int, Any] = {}
-
-    def stop(number: int, _: object) -> None:
-        for name in before:
-            signal.signal(name, lambda *_: os._exit(130))
-        raise KeyboardInterrupt
-
-    try:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            before[name] = signal.signal(name, stop)
-    except ValueError:  # not the main thread: signals are somebody else's
-        pass
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

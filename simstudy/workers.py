@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
+from simstudy.guardian import end_with_parent
+from simstudy.interrupts import bequeath
+from simstudy.process import gone, unique
+
+SCRATCH = "simstudy-"
 _warm = [False]
 
 
@@ -28,11 +33,19 @@ def warm_up() -> None:
     name = getattr(main.__spec__, "name", None) or Path(getattr(main, "__file__", "")).stem
     if sys.platform != "linux" or name not in ("simstudy", "simstudy.__main__"):
         return
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     forkserver.set_forkserver_preload(["simstudy.preloaded"])
     with contextlib.suppress(OSError):  # no socket where TMPDIR is long or cannot be written
-        forkserver.ensure_running()
+        # else multiprocessing makes a folder that outlives a process that is killed
+        multiprocessing.current_process()._config["tempdir"] = str(scratch())  # type: ignore[attr-defined]
+        resource_tracker.ensure_running()
+        # Ctrl-C is for the process that has the terminal; the server begins with what is blocked
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         _warm[0] = True
 
 
@@ -81,7 +94,13 @@ def settle(parent: int | None) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def end_with_parent() -> None:
-    """Let the kernel end this process with its parent: a thread may be kept waiting by a C call."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+def scratch() -> Path:
+    """Make a folder for temporary files, and sweep up those of processes that were killed."""
+    home = Path(tempfile.gettempdir())
+    for path in home.glob(f"{SCRATCH}*"):
+        if gone(path.name.removeprefix(SCRATCH).partition(".")[0]):
+            shutil.rmtree(path, ignore_errors=True)
+    made = home / f"{SCRATCH}{unique()}"
+    made.mkdir(mode=0o700)
+    bequeath(made)
+    return made

@@ -139,3 +139,16 @@ def _mended(word: Any) -> Any:
 
 def _as_it_was(word: Any) -> Any:
     return word[1:] if isinstance(word, str) and _mended(word[1:]) == word else word
+
+
+def near(path: Path, home: Path) -> Path:
+    """Write a path as one who stands in a folder does.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from simstudy.written import near
+    >>> print(near(Path("/study/results/gamma"), Path("/study")), near(Path("/x"), Path("/study")))
+    results/gamma /x
+    """
+    return path.relative_to(home) if path.is_relative_to(home) else path

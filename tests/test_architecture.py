@@ -47,7 +47,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "replay.py": (340, "a replicate again, in words, held against its row, saved, debugged"),
     "report.py": (780, "the words of the page, then one function for each section"),
     "result.py": (320, "what a folder holds, and everything that is written from it"),
-    "run.py": (580, "the loop over workers with what watches it: progress, settling, restart"),
+    "run.py": (650, "the loop over workers with what watches it: progress, settling, restart"),
     "store.py": (600, "everything that writes or reads a results folder, and nothing else does"),
     "study.py": (550, "a study refuses to contradict itself where it is defined"),
     "summary.py": (420, "both ways to the measures, of a study's table and of anybody's"),

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 
 import simstudy
 import simstudy.result
-from simstudy import Result, cli
+from simstudy import Result, __main__, cli
 from simstudy.records import Status
 from simstudy.store import Store, folder
 
@@ -220,7 +220,7 @@ def test_results_of_another_study_are_refused_and_kept(path, capsys, monkeypatch
 
 def test_a_programming_error_shows_its_own_traceback(path, capsys):
     path.write_text(FILE.replace("np.log(theta[0])", "np.lgo(theta[0])"))
-    assert run_mine() == 2
+    assert run_mine() == 1
     said = capsys.readouterr().err
     for fragment in ("Traceback", "studies/mine.py", "in loglik", "lgo", "what is stored stays"):
         assert fragment in said
@@ -379,10 +379,11 @@ def test_ctrl_c_before_and_after_the_work_is_130_too(capsys, monkeypatch):
     assert not Path("results").exists()
     monkeypatch.setattr("simstudy.report.write", stop)
     assert run_mine() == 130
-    assert (
-        capsys.readouterr().err.splitlines()
-        == ["simstudy: interrupted; the same command goes on from there"] * 2
-    )
+    assert capsys.readouterr().err.split("\n\n") == [
+        "\ninterrupted; nothing is stored yet\nto go on: simstudy run mine",
+        "interrupted; 12 of 12 replicates are stored in results/mine\n"
+        "to go on: simstudy run mine\n",
+    ]
     assert len(Result(Path("results/mine")).table()) == 12
 
 
@@ -582,7 +583,14 @@ def test_help_shows_examples(capsys, command):
     if not command:
         for word in ("run", "report", "list", "replay"):
             assert f"simstudy {word}" in examples
-        for code in ("0 done", "2 wrong input", "3 incomplete", "4 nothing", "130 interrupted"):
+        for code in (
+            "0 done",
+            "1 stopped",
+            "2 wrong input",
+            "3 incomplete",
+            "4 nothing",
+            "130 interrupted",
+        ):
             assert code in said.replace("\n", " ")
 
 
@@ -606,7 +614,7 @@ def test_python_m_simstudy_is_the_command(capsys, tmp_path, monkeypatch):
     project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
     module, _, name = project["scripts"]["simstudy"].partition(":")
     command = getattr(import_module(module), name)
-    assert command is cli.command
+    assert command is __main__.command
     monkeypatch.chdir(tmp_path)
     done = process("run", "no-such-study")
     assert done.returncode == cli.main(["run", "no-such-study"]) == 2

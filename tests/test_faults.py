@@ -312,7 +312,8 @@ def test_a_second_run_in_one_folder_is_refused_and_a_dead_one_taken_over(home, t
     try:
         wait_for_blocks(folder, process, 1)
         study, reference = load(home / "faulty.py")
-        says = rf"in use by another run, process {process.pid} on \S+ since \d{{4}}-.*--out"
+        (worker,) = children(process.pid)
+        says = rf"in use by another run, process {worker} on \S+ since \d{{4}}-.*--out"
         with pytest.raises(StudyError, match=says):
             run(study, reference=reference, out=folder, jobs=1, quiet=True)
     finally:
@@ -414,18 +415,26 @@ def test_a_killed_parent_takes_its_workers_along_and_damaged_files_are_run_again
     process = start(home, folder, "--jobs", "2", *where, faults=faults)
     wait_for_blocks(folder, process, 20)
     time.sleep(1)  # for both workers to hang
-    children = [int(pid) for path in Path(f"/proc/{process.pid}/task").glob("*/children")
-                for pid in path.read_text().split()]  # fmt: skip
-    assert len(children) >= 2
+    below = descendants(process.pid)
+    assert len(below) >= 3
     process.kill()
     process.communicate()
     late = time.monotonic() + 2
-    while any(alive(pid) for pid in children) and time.monotonic() < late:
+    while any(alive(pid) for pid in below) and time.monotonic() < late:
         time.sleep(0.05)
-    assert [pid for pid in children if alive(pid)] == []
+    assert [pid for pid in below if alive(pid)] == []
     aside = harm(home, folder, tmp_path)
     assert resumed(home, folder, on).computed == 16
     assert capfd.readouterr().err.count("damaged block moved aside") == aside
+
+
+def children(pid):
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children")
+            for child in path.read_text().split()]  # fmt: skip
+
+
+def descendants(pid):
+    return [found for child in children(pid) for found in (child, *descendants(child))]
 
 
 def alive(pid):
