@@ -59,8 +59,8 @@ def test_who_looked_before_another_announced_itself_sees_it_nevertheless(
 
     thread = threading.Thread(target=other)
 
-    def late(self, pattern):
-        found = list(glob(self, pattern))
+    def late(self, pattern, **options):
+        found = list(glob(self, pattern, **options))
         if threading.current_thread() is threading.main_thread() and next(turns) == 0:
             thread.start()
             assert inside.wait(60)
