@@ -1,19 +1,31 @@
-"""Warnings of a study's code: kept by kind and replicate, instead of shown."""
+"""Warnings: those of a study's code are kept by kind; those of the package name its caller."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 BETWEEN = " | "
 MOST = 10
+_OURS = str(Path(__file__).parent) + os.sep
 _here = threading.local()
 _lock = threading.Lock()
 _open: list[Any] = []  # one entry for each that listens, in any thread; the first holds the filters
 _show: list[Any] = [warnings.showwarning]  # what shows the warnings of other threads
+
+
+def warn(text: str) -> None:
+    """Warn whoever called the package, at the line of that call."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 @contextlib.contextmanager

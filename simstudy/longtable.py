@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from simstudy.heard import warn
 from simstudy.montecarlo import Array, Vector
 from simstudy.pooling import check_pooled
 from simstudy.written import printable
@@ -220,7 +220,7 @@ def _check_empty(table: pd.DataFrame, roles: Mapping[str, float | str]) -> None:
             said = f"{role} ({roles[role]!r}) is empty in every row"
             if role == "estimate":
                 raise ValueError(f"{said}: there is nothing to measure; is it the right column?")
-            warnings.warn(f"{said}: what needs it is not measured", stacklevel=4)
+            warn(f"{said}: what needs it is not measured")
 
 
 def _labels(frame: pd.DataFrame, by: Sequence[str], labels: Mapping[str, str]) -> pd.DataFrame:

@@ -24,7 +24,9 @@ import pandas as pd
 
 from simstudy.bands import ecdf_bands
 from simstudy.calibration import pit
+from simstudy.measures import relative
 from simstudy.montecarlo import share
+from simstudy.summary import answers
 from simstudy.written import printable
 
 if TYPE_CHECKING:
@@ -375,7 +377,7 @@ def zip_plot(
     sheet, blocks = _panels(
         rows,
         "method",
-        ["lower", "upper"],
+        ["lower", "upper", "truth"],
         title=f"Zip plot: {name}",
         legend=[("interval contains the truth", BLUE, "_"), ("misses it", VERMILLION, "_"),
                 ("Monte Carlo interval of the coverage", GRID, "s"),
@@ -394,8 +396,9 @@ def se_against_estimate(table: pd.DataFrame, scenario: str | None = None) -> Fig
     """Draw the standard error of each replicate against its estimate, in one scenario.
 
     The slope is what `corr` measures: where the standard error grows with the estimate, one
-    tail of the intervals misses more often than the other. A panel shows at most 250 replicates,
-    evenly spaced; marks at the upper edge lie beyond it.
+    tail of the intervals misses more often than the other. Where the truth differs by replicate,
+    estimates are moved as if each had the mean truth (`simstudy.measures.relative`). A panel shows
+    at most 250 replicates, evenly spaced; marks at the upper edge lie beyond it.
 
     Parameters
     ----------
@@ -423,12 +426,13 @@ def se_against_estimate(table: pd.DataFrame, scenario: str | None = None) -> Fig
         legend=[("one replicate", BLUE, "o"), ("empirical SE", INK, "_"), ("truth", INK, "|")],
     )
     for block in blocks:
+        block = [(axes, _of_one_truth(own)) for axes, own in block]
         across = _shared_limits([(own["estimate"], own["estimate"]) for _, own in block])
         top = _shared_limits([(own["se"], own["se"]) for _, own in block])[1]
         for axes, own in block:
             axes.set(xlim=across, ylim=(0, top))
             estimate, se = own["estimate"].to_numpy(float), own["se"].to_numpy(float)
-            for truth in own["truth"].iloc[:1]:
+            for truth in own["truth"].dropna().iloc[:1]:
                 axes.axvline(truth, color=INK, linewidth=0.7)
             if len(own) > 1:
                 axes.axhline(float(np.std(estimate, ddof=1)), color=INK, linewidth=0.7)
@@ -702,13 +706,18 @@ def _measure(performance: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 
 def _one_scenario(table: pd.DataFrame, scenario: str | None) -> tuple[pd.DataFrame, str]:
-    """Take the rows of one scenario, the first one by default, and its key."""
+    """Take the rows of one scenario, the first one by default, and its key.
+
+    What is no answer to the measures is none here.
+    """
     known = _levels(table["scenario"])
     if scenario is None:
         scenario = known[0]
     if scenario not in known:
         raise ValueError(f"no scenario {scenario!r}; the table holds: {', '.join(known)}")
-    return table[table["scenario"] == scenario], scenario
+    rows = table[table["scenario"] == scenario]
+    found = answers(rows, said=False)
+    return rows.assign(**{name: found[name] for name in found if name in rows}), scenario
 
 
 def _factors(scenarios: Sequence[str]) -> dict[str, list[str]]:
@@ -734,6 +743,13 @@ def _scenario_labels(scenarios: Sequence[str], width: int) -> dict[str, str]:
     """Label scenarios by the words of their keys that differ."""
     names = scenario_names(scenarios)
     return dict(zip(scenarios, _unique(names.values(), width).values(), strict=True))
+
+
+def _of_one_truth(rows: pd.DataFrame) -> pd.DataFrame:
+    """Move estimates and truths as if every replicate had the mean truth, as the measures do."""
+    truth = rows["truth"].to_numpy(float)
+    moved, shift = relative(rows["estimate"].to_numpy(float), truth)
+    return rows.assign(estimate=moved, truth=truth - shift)
 
 
 def _pivots(rows: pd.DataFrame) -> Floats:

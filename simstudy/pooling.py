@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from simstudy.heard import warn
 from simstudy.montecarlo import Array
 
 _TELLING = ("scenario", "estimator", "estimand", "parameter", "method")  # words of a design
@@ -72,7 +72,7 @@ def check_pooled(
         "estimand; name in `by` what tells estimands or scenarios apart"
     )
     if replicate is not None:
-        warnings.warn(f"{said}, or say `pool` if they are one", stacklevel=4)
+        warn(f"{said}, or say `pool` if they are one")
     else:
         raise ValueError(
             f"{said}, in `method` what tells methods apart, in `replicate` what numbers the data "

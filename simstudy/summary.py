@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from simstudy.cells import Cells, cells_of, partner
+from simstudy.heard import warn
 from simstudy.longtable import NUMBERS, OWN, check_known, check_level, long_table, numbers
 from simstudy.measures import MEASURES, MORRIS
 from simstudy.montecarlo import Array, Measure, widened
@@ -100,7 +100,7 @@ def summarize(
     check_known("column", [*by, "method", "estimate"], table.columns)
     cells = cells_of(table, list(by))
     pairs = _pairs(cells, reference, exact)
-    columns = _answers(table)
+    columns = answers(table)
     settings: dict[str, Any] = {"level": level, "mcse": mcse, "null": null}
     offered = {*columns, *settings, *(f"{role}_{name}" for role in pairs for name in columns)}
     chosen = _choose(measures, MORRIS if mcse == "morris" else MEASURES, offered)
@@ -215,8 +215,23 @@ def _pairs(cells: Cells, reference: str | None, exact: str) -> dict[str, Array]:
     return {role: partner(cells, str(name)) for role, name in wanted.items() if name is not None}
 
 
-def _answers(table: pd.DataFrame) -> dict[str, Array]:
-    """Return the number columns, nan where there is no answer, and which rows have one: `ok`."""
+def answers(table: pd.DataFrame, *, said: bool = True) -> dict[str, Array]:
+    """Return the number columns, nan where there is no answer, and which rows have one: `ok`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A long table, as for `summarize`.
+    said : bool
+        Whether rows whose numbers are impossible are warned of.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from simstudy.summary import answers
+    >>> answers(pd.DataFrame({"estimate": [1.0, 2.0], "se": [0.5, -0.5]}), said=False)["se"]
+    array([0.5, nan])
+    """
     columns = {name: numbers(table[name]) for name in NUMBERS if name in table}
     estimate = columns["estimate"]
     columns["estimate"] = np.where(np.isfinite(estimate), estimate, np.nan)
@@ -230,14 +245,13 @@ def _answers(table: pd.DataFrame) -> dict[str, Array]:
     bad = np.zeros(len(table), dtype=bool)
     for what, found in told.items():
         rows = found & ~bad  # each row is told once
-        if rows.any():
+        if said and rows.any():
             first = int(np.flatnonzero(rows)[0]) + 1
-            warnings.warn(
+            warn(
                 f"in {int(rows.sum())} of {len(rows)} rows (the first is row {first}) the {what}; "
-                "these rows count as failures",
-                stacklevel=3,
+                "these rows count as failures"
             )
-            bad = bad | rows
+        bad = bad | rows
     if "status" in table:
         ok = (table["status"] == "ok").to_numpy(dtype=bool) & np.isfinite(estimate) & ~bad
         bad = ~ok
@@ -404,4 +418,4 @@ def _warn_where(rows: pd.DataFrame, odd: Array, times: Array, text: str) -> None
             f"{name}={rows[name].iloc[first]}" for name in rows if name not in RESULTS
         )
         where += f"; {odd.sum()} such cells" if odd.sum() > 1 else ""
-        warnings.warn(text.format(times[first], where), stacklevel=4)
+        warn(text.format(times[first], where))

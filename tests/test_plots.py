@@ -2,6 +2,7 @@ import itertools
 import math
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -500,3 +501,54 @@ def test_matplotlib_is_imported_only_to_draw():
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
+
+
+def of_many_truths():
+    """Return a table of one cell whose truth differs by replicate, and errors of spread 1."""
+    rng = np.random.default_rng(8)
+    truth = np.repeat([0.0, 100.0, 200.0], 40)
+    error, se = rng.normal(size=120), rng.uniform(0.9, 1.1, size=120)
+    estimate = truth + error
+    return pd.DataFrame(
+        {
+            "scenario": "s", "replicate": np.arange(120), "estimator": "ml", "method": "m",
+            "parameter": "mu", "truth": truth, "estimate": estimate, "se": se,
+            "lower": estimate - 1.96 * se, "upper": estimate + 1.96 * se, "status": "ok",
+        }
+    )  # fmt: skip
+
+
+def test_standard_errors_are_drawn_against_estimates_of_one_truth():
+    """What the figure says of spread, correlation and truth is what the measures say."""
+    table = of_many_truths()
+    measured = summarize(table).set_index("measure")["value"]
+    figure = plots.se_against_estimate(table)
+    axes = figure.axes[0]
+    upright, flat = axes.lines[0].get_xdata(), axes.lines[1].get_ydata()
+    # the same sums in another order
+    assert_allclose(upright[0], 100.0, rtol=1e-12)
+    assert_allclose(flat[0], measured["empse"], rtol=1e-9)
+    assert f"corr {measured['corr']:.2f}" in texts(plots.svg(figure, "x"))
+    assert np.ptp(axes.get_xlim()) < 10
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"truth": math.nan},
+        {"lower": 900.0},
+        {"se": -1.0},
+        {"status": "not_converged"},
+    ],
+    ids=["no truth", "limits exchanged", "negative standard error", "status"],
+)
+def test_the_zip_shows_what_coverage_counts(changed):
+    """A row without a truth or without a possible answer is neither a hit nor a miss."""
+    table = of_many_truths()
+    table.loc[[3, 50], list(changed)] = list(changed.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `summarize` says which rows are no answers
+        cover = summarize(table).set_index("measure").loc["cover"]
+    assert cover["n"] == 118
+    said = texts(plots.svg(plots.zip_plot(table), "x"))
+    assert f"{100 * cover['value']:.1f} % of 118" in said

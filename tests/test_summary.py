@@ -458,8 +458,11 @@ def test_impossible_answers_are_failures_and_said_to_be(bad, what, status):
     table.loc[[3, 40], list(bad)] = list(bad.values())
     if not status:
         table = table.drop(columns="status")
-    with pytest.warns(UserWarning, match=f"in 2 of 60 rows .the first is row 4. the {what}"):
+    with pytest.warns(
+        UserWarning, match=f"in 2 of 60 rows .the first is row 4. the {what}"
+    ) as said:
         frame = summarize(table)
+    assert [warning.filename for warning in said] == [__file__]
     assert_allclose(one(frame, "fail")["value"], 2 / 60, rtol=1e-12)
     assert one(frame, "n")["value"] == 58
     assert one(frame, "cover")["n"] == one(frame, "modelse")["n"] == 58
@@ -549,8 +552,9 @@ def test_tables_of_other_programs_are_measured_without_numbers_of_data_sets(name
 def test_data_sets_that_are_numbered_throughout_are_pooled_with_a_word():
     """Numbers of data sets that differ between scenarios cannot tell them apart."""
     frame = two_estimands().assign(rep=range(100))[["b", "se", "rep", "size"]]
-    with pytest.warns(UserWarning, match="'size' .2 values. .* or say `pool`"):
+    with pytest.warns(UserWarning, match="'size' .2 values. .* or say `pool`") as said:
         performance(frame, **PLAIN, truth=0.0, replicate="rep")
+    assert [warning.filename for warning in said] == [__file__]
     performance(frame, **PLAIN, truth=0.0, replicate="rep", pool=True)  # a warning would fail
 
 
@@ -652,8 +656,11 @@ def test_one_replicate_and_empty_groups_are_stated():
 @pytest.mark.filterwarnings("ignore:the standard errors")
 def test_mixed_units_are_suspected():
     """Percent against proportions: the estimates are a hundred times the truth."""
-    with pytest.warns(UserWarning, match=r"94\.2 times the truth .*CC; 2 such.* one unit\?"):
+    with pytest.warns(
+        UserWarning, match=r"94\.2 times the truth .*CC; 2 such.* one unit\?"
+    ) as said:
         performance(anybody().assign(b=lambda x: 97 * x["b"]), **OPTIONS)
+    assert {warning.filename for warning in said} == {__file__}
 
 
 @pytest.mark.parametrize(
@@ -689,7 +696,7 @@ def test_a_row_is_told_once():
     """Wald limits of a negative standard error are exchanged; that is no second fault."""
     with pytest.warns(UserWarning, match="1 of 60 rows .*row 3. the standard error") as said:
         performance(altered(std_err=[0.4, 0.4, -0.4] + [0.4] * 57), **OPTIONS)
-    assert len(said) == 1
+    assert [warning.filename for warning in said] == [__file__]
 
 
 def altered(**columns):
@@ -789,8 +796,11 @@ def test_a_missing_replicate_number():
 
 def test_a_column_without_any_number_is_said():
     """No standard error in any row: what needs none is measured, and a warning says the rest."""
-    with pytest.warns(UserWarning, match="se .'std_err'. is empty in every row: what needs it"):
+    with pytest.warns(
+        UserWarning, match="se .'std_err'. is empty in every row: what needs it"
+    ) as said:
         found = performance(altered(std_err=NAN), **OPTIONS)
+    assert [warning.filename for warning in said] == [__file__]
     assert one(found, "bias", method="CC")["n"] == 30
     assert one(found, "cover", method="CC")["n"] == 0
 
