@@ -20,6 +20,8 @@ Z = 1.959963984540054  # normal quantile of .975: Monte Carlo intervals are 95 %
 # fourth powers of numbers up to it, and of 2^-53 of its inverse, are within a float's range
 _LARGE = 2.0**200
 
+_ROUNDING = 16 * 2.0**-52  # of a number: what a few operations, and sums by halves, lose of it
+
 # 0/0 where a measure is undefined, and squares of 1e300, give the nan and the inf that are meant
 quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
@@ -154,17 +156,30 @@ def widened(found: Measure, variance: Array) -> Measure:
     )
 
 
+@quiet
 def measure(
     value: Array, mcse: Array, n: Array, lower: Array | None = None, upper: Array | None = None
 ) -> Measure:
-    """Put a measure together; where value or MCSE is not finite there is no MCSE."""
+    """Put a measure together; where value or MCSE is not finite there is no MCSE.
+
+    An MCSE or an interval's arm that is rounding of the value is 0: numbers that differ in their
+    last digits only are equal.
+    """
     mcse = np.where(np.isfinite(value) & np.isfinite(mcse), mcse, np.nan)
+    mcse = np.where(rounding(mcse, value), 0.0, mcse)
     lower = value - Z * mcse if lower is None else lower
     upper = value + Z * mcse if upper is None else upper
+    lower = np.where(rounding(lower - value, value), value, lower)
+    upper = np.where(rounding(upper - value, value), value, upper)
     value, mcse, n, lower, upper = map(np.asarray, (value, mcse, n, lower, upper))
     if value.ndim == 0:
         return Measure(float(value), float(mcse), int(n), float(lower), float(upper))
     return Measure(value, mcse, n, lower, upper)
+
+
+def rounding(difference: Array, number: Array) -> Array:
+    """Tell where a difference is no more than the last digits of a number, which are rounded."""
+    return np.asarray(np.abs(difference) <= _ROUNDING * np.abs(number))
 
 
 def floats(*columns: Vector) -> tuple[Array, ...]:

@@ -193,3 +193,23 @@ def test_truths_that_differ_by_replicate_or_by_method():
         for part in ("value", "mcse", "lower", "upper", "n"):
             # estimates of 157 carry an absolute error of 1e-14
             assert_allclose(found[part], expected[part], rtol=1e-9, err_msg=part)
+
+
+@pytest.mark.parametrize("n", [3, 100, 5_000])
+@pytest.mark.parametrize("tail", [0.0, 1.0, 3.0])
+def test_what_is_rounding_is_no_error(n, tail):
+    """Standard errors that differ by one factor, and those that differ in the last digit only.
+
+    With heavy tails one data set carries nearly all of a sum, which rounding magnifies.
+    """
+    rng = np.random.default_rng(12)
+    reference, t = np.exp(tail * rng.normal(size=(50, n))), rng.normal(size=(50, n))
+    found = modelse_ratio(0.6 * reference, reference)
+    assert_array_equal(found.mcse, 0.0)
+    assert_array_equal(found.lower, found.upper)
+    found = relerror_difference(t, reference * 3 / 7, t, reference * (3 / 7))
+    assert_array_equal(found.mcse, 0.0)
+    assert_array_equal(found.value, 0.0)
+    # a real difference of one part in a billion is one
+    noise = 1 + 1e-9 * rng.normal(size=(50, n))
+    assert (modelse_ratio(0.6 * reference * noise, reference).mcse > 0).all()

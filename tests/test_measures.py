@@ -692,3 +692,15 @@ def test_interval_of_a_share_covers():
     for p in (0.05, 0.5, 0.95):
         inside = (found.lower <= p) & (p <= found.upper)
         assert binom.pmf(hits, n, p)[inside].sum() > 0.92
+
+
+@pytest.mark.parametrize("n", [10, 1_000])
+def test_numbers_that_differ_in_their_last_digits_are_equal(n):
+    """Means, root mean squares and quantiles of them have no error, and intervals no length."""
+    x = np.random.default_rng(4).uniform(0.1, 3.0, size=(50, n))
+    same = 0.3 * x / x
+    assert (np.ptp(same, axis=-1) > 0).all()
+    for found in (measures.mean(same), measures.modelse(same), measures.seratio(0.3 * x, x, 0.5)):
+        assert_array_equal(found.mcse, 0.0)
+        assert_array_equal(found.lower, found.value)
+        assert_array_equal(found.upper, found.value)
