@@ -324,7 +324,7 @@ def _derivatives(
             else:
                 scores = np.asarray(target.score(theta, target.data))
             exact = target.hessian is not None
-            yield scores, target.curvature(theta) if exact else rise_hessian(target, theta)
+            yield scores, target.curvature(theta) if exact else rise_hessian(target, theta).matrix
         except Exception:  # a failure of that replicate, and counted there
             continue
 

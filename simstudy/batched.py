@@ -14,7 +14,7 @@ import importlib.util
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -23,8 +23,8 @@ import numpy as np
 
 from simstudy import newton, programs
 from simstudy.arrays import Array, Data, observations
-from simstudy.covariance import Place
-from simstudy.derivatives import natural_hessian, traceable
+from simstudy.covariance import Differenced, Place
+from simstudy.derivatives import Objective, natural_hessian, own_derivatives, traceable
 from simstudy.entangled import entangled
 from simstudy.estimators import (
     Draws,
@@ -36,11 +36,21 @@ from simstudy.estimators import (
     together,
     write,
 )
-from simstudy.fit import NEAR_SINGULAR, Fit, conditioning
-from simstudy.methods import ExactHessian, ExactScores, Fitted, Refits, RiseHessian, Source, Wald
+from simstudy.fit import NO_MAXIMUM, Fit, closer, conditioning, in_words
+from simstudy.methods import (
+    ExactHessian,
+    ExactScores,
+    Fitted,
+    Refits,
+    RiseHessian,
+    Source,
+    Wald,
+    resampled,
+)
 from simstudy.model import Support, from_working, inside, slopes, to_working
 from simstudy.records import Block, Status, empty, join
 from simstudy.replicate import draws_of
+from simstudy.standing import Standing, clear
 from simstudy.study import Study, example
 from simstudy.timelimit import STOPS
 
@@ -79,7 +89,7 @@ def hindrance(estimator: MaximumLikelihood, data: Data) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Lanes:
-    """What the programs found for some data sets: fits, and curvature by source."""
+    """What the programs found for some data sets: fits, curvature by source, and what has none."""
 
     rows: Array
     place: Place
@@ -88,6 +98,7 @@ class _Lanes:
     state: Array
     sources: Mapping[Source, Array]
     seconds: float
+    ends: Mapping[int, Standing]
 
 
 def _possible(estimator: MaximumLikelihood, draws: Draws) -> bool:
@@ -130,10 +141,14 @@ def _answer(estimator: MaximumLikelihood, draws: Draws, only: int | None) -> Blo
             left |= set(rows.tolist())
             continue
         busy = draws.asked[rows][:, alone].any(axis=1) & (lanes.state == newton.CONVERGED)
-        for k in np.flatnonzero(busy):
+        for k in map(int, np.flatnonzero(busy)):
             b = int(rows[k])
-            fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, int(k)))
+            fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), _fit(lanes, k))
             sourced[b] = {source: values[k] for source, values in lanes.sources.items()}
+        for k, standing in lanes.ends.items():
+            row = int(rows[k])
+            working = to_working(lanes.place.theta[k], estimator.model.supports)
+            messages[row] = in_words(estimator.bind(draws.data[row]), working, standing)
         if only is None:
             _refit(estimator, draws, group, fits, sourced)
     for b in sorted(fits):
@@ -169,8 +184,8 @@ def _in_programs(method: Any) -> bool:
 
 def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes: _Lanes) -> None:
     """Write estimates, audit and the answers of all methods of arrays into a block."""
-    rising, good = lanes.state == newton.RISING, lanes.state == newton.CONVERGED
-    settled = rising | good
+    good = lanes.state == newton.CONVERGED
+    settled = good | (lanes.state == newton.RISING)
     rows, place, audit = lanes.rows[settled], lanes.place, block.audit
     smallest, condition = conditioning(place.hessian[settled])
     audit["success"][rows] = good[settled]
@@ -179,8 +194,8 @@ def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes:
     audit["edm"][rows] = place.edm[settled]
     audit["smallest_eigenvalue"][rows], audit["condition"][rows] = smallest, condition
     audit["seconds"][lanes.rows] = lanes.seconds / len(lanes.rows)
-    block.status[lanes.rows[rising]] = Status.no_maximum
-    audit["status"][lanes.rows[rising]] = Status.no_maximum
+    for k, standing in lanes.ends.items():
+        block.status[lanes.rows[k]] = audit["status"][lanes.rows[k]] = standing.status
     block.status[lanes.rows[good]] = Status.ok
     audit["status"][lanes.rows[good]] = Status.ok
     block.estimate[lanes.rows[good]] = place.theta[good]
@@ -305,7 +320,11 @@ def _lanes(estimator: MaximumLikelihood, group: _Group) -> _Lanes:
         width,
     )
     theta = from_working(found["working"], model.supports)
-    state = _verdict(found)
+    starts = to_working(np.stack([member.start for member in group.members]), model.supports)
+    state, ends = _verdict(
+        found, model.supports, starts,
+        lambda k: own_derivatives(estimator.bind(group.members[k].data)),
+    )  # fmt: skip
     hessian = natural_hessian(found["gradient"], found["hessian"], theta, model.supports)
     place = Place(theta, -found["value"], found["edm"], hessian)
     given: dict[Source, Array] = {ExactHessian(): hessian}
@@ -313,18 +332,43 @@ def _lanes(estimator: MaximumLikelihood, group: _Group) -> _Lanes:
         given[ExactScores()] = found["meat"]
     if wanted[1]:
         rise = natural_hessian(found["rise_gradient"], found["rise"], theta, model.supports)
-        given[RiseHessian()] = rise
+        given[RiseHessian()] = Differenced(rise, found["rise_error"], found["rise_status"])
     gradient = found["gradient"] / slopes(theta, model.supports)[0]
     spent = time.perf_counter() - programs.compiling() - began
     rows = np.array([member.row for member in group.members])
-    return _Lanes(rows, place, gradient, found["iterations"], state, given, spent)
+    return _Lanes(rows, place, gradient, found["iterations"], state, given, spent, ends)
 
 
-def _verdict(found: Mapping[str, Array]) -> Array:
-    """Return the states of fits or refits; lost where f may be level: the loop looks closer."""
-    doubtful = ~(conditioning(found["hessian"])[0] >= NEAR_SINGULAR)
-    lost = doubtful & (found["state"] == newton.CONVERGED)
-    return np.where(lost, newton.LOST, found["state"])
+def _verdict(
+    found: Mapping[str, Array],
+    supports: tuple[Support, ...],
+    starts: Array,
+    target: Callable[[int], Objective],
+) -> tuple[Array, dict[int, Standing]]:
+    """Return the states of fits or refits, and how those stand that have no maximum.
+
+    Converged are those whose f rises along every axis. Where that is not clear, and where a program
+    says that a parameter runs off, `target(k)` is looked at closer, as in the loop engine; what
+    remains is lost, and the loop fits it again.
+    """
+    up, down = np.moveaxis(found["rises"], -2, 0)
+    bounded = [support != "real" for support in supports]
+    with np.errstate(all="ignore"):
+        reach = np.abs(found["axes"][..., bounded]).max(axis=(-1, -2), initial=0.0)
+        good = (found["state"] == newton.CONVERGED) & clear(up, down, found["value"], reach)
+    state = np.where(good, newton.CONVERGED, newton.LOST)
+    ends: dict[int, Standing] = {}
+    asked = ~good & np.isin(found["state"], (newton.CONVERGED, newton.RISING))
+    for k in map(int, np.flatnonzero(asked)):
+        standing = closer(
+            target(k), found["working"][k], float(found["value"][k]), found["gradient"][k],
+            found["hessian"][k], starts[k],
+        )  # fmt: skip
+        if standing.status in NO_MAXIMUM:
+            state[k], ends[k] = newton.RISING, standing
+        elif standing.status == Status.ok and standing.lower is None:
+            state[k] = newton.CONVERGED if found["state"][k] == newton.CONVERGED else newton.LOST
+    return state, ends
 
 
 def _fit(lanes: _Lanes, k: int) -> Fit:
@@ -346,6 +390,10 @@ def _fit(lanes: _Lanes, k: int) -> Fit:
         inverse=None,
         message="",
     )
+
+
+def _resampled(fitted: Fitted, resamples: Array, r: int) -> Objective:
+    return resampled(fitted, resamples[r])
 
 
 def _weights(counts: Array, rows: Array) -> tuple[Array]:
@@ -383,7 +431,9 @@ def _refit(
             call = functools.partial(program, start, own)
             found = programs.in_lanes(call, functools.partial(_weights, counts), count, width)
             thetas = from_working(found["working"], model.supports)
-            state = _verdict(found)
+            starts = np.broadcast_to(start, found["working"].shape)
+            again = functools.partial(_resampled, fitted, resamples)
+            state, _ = _verdict(found, model.supports, starts, again)
             thetas[state == newton.RISING] = np.nan
             settled = np.isin(state, (newton.CONVERGED, newton.RISING))
             for r in np.flatnonzero(~settled):

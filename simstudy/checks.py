@@ -88,7 +88,8 @@ def _settled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> 
             target = objective(model, draw(study, scenario, replicate))
             each = target.score(theta, target.data) if target.score else None
             slope = (score_differences(target, theta) if each is None else np.asarray(each)).sum(0)
-            curvature = target.curvature(theta) if target.hessian else rise_hessian(target, theta)
+            exact = target.hessian is not None
+            curvature = target.curvature(theta) if exact else rise_hessian(target, theta).matrix
             scores.append(slope)
             curvatures.append(curvature)
         if len(scores) in (GLANCE, LOOK):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,36 @@ class Curvature:
     hessian: Array | None
     meat: Array | None = None
     step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Differenced:
+    """What differences came to: H or S, and how far it can be trusted.
+
+    Attributes
+    ----------
+    matrix : (..., p, p)
+    error : (..., p)
+        Estimated relative error of every standard error from it.
+    status : (...)
+        `ok`, or the `Status` that says why differences of this f lead nowhere.
+    """
+
+    matrix: Array
+    error: Array
+    status: Array
+
+    def __getitem__(self, rows: Any) -> Differenced:
+        """Return those of some of the leading axes."""
+        return Differenced(self.matrix[rows], self.error[rows], self.status[rows])
+
+
+def stacked(found: Sequence[Any]) -> Any:
+    """Stack what a source returned for several fits: matrices, or what differences came to."""
+    if isinstance(found[0], Differenced):
+        parts = ([getattr(one, name) for one in found] for name in ("matrix", "error", "status"))
+        return Differenced(*map(np.stack, parts))
+    return np.stack(found)
 
 
 @dataclass(frozen=True, slots=True)

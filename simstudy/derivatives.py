@@ -17,10 +17,24 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array, Data, namespace
+from simstudy.axes import (
+    SLOPE_STEP,
+    STEP,
+    TRUSTED,
+    Values,
+    axes_of,
+    by_gradients,
+    by_values,
+    differenced,
+    first_axes,
+    inverted,
+    own_axes,
+)
+from simstudy.covariance import Differenced, invert
 from simstudy.model import Model, Support, from_working, slopes, to_working
+from simstudy.records import Status
 
 Function = Callable[[Array], Any]
-RISE = 1e-2
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +179,11 @@ def gradient_hessian(gradient: Callable[[Array], Array], x: Array, step: Array) 
     return (rough + rough.T) / 2
 
 
-def rise_steps(f: Function, x: Array, *, close: float = 1e-3) -> tuple[Array, int]:
+def rise_steps(f: Function, x: Array) -> tuple[Array, int]:
     """Find for every coordinate the step at which f changes by 0.01, whatever its units.
 
     The change is the symmetric one, (f(x + h) + f(x - h)) / 2 - f(x), which is h**2 / 2 times the
-    curvature: at a minimum f rises, over 0.14 standard errors. Where f is no parabola over that
-    distance, as where it flattens towards infinity, the step is halved until it is.
+    curvature: at a minimum f rises, over 0.14 standard errors.
 
     Parameters
     ----------
@@ -178,9 +191,6 @@ def rise_steps(f: Function, x: Array, *, close: float = 1e-3) -> tuple[Array, in
         `f(x) -> float`; infinite outside its domain.
     x : (p,)
         A point where f is finite.
-    close : float
-        The search ends when the next step would differ by no more than this share; where that is
-        above 1 the step is a rough one, not looked at further.
 
     Returns
     -------
@@ -188,36 +198,9 @@ def rise_steps(f: Function, x: Array, *, close: float = 1e-3) -> tuple[Array, in
     evaluations : int
         Values of f that the search took.
     """
-    middle, evaluations = f(x), 1
-    noise = 64 * np.finfo(float).eps * (1 + abs(middle))
-    steps = 1e-4 * (1 + np.abs(x))
-    for i in range(len(x)):
-        e = np.zeros_like(x)
-
-        def change(h: float, e: Array = e, i: int = i) -> float:
-            e[i] = h
-            found = abs((f(x + e) + f(x - e)) / 2 - middle)
-            return found if found < np.inf else np.inf
-
-        h, low, high = steps[i], 0.0, np.inf
-        for _ in range(12):
-            found = change(h)
-            evaluations += 2
-            low, high = (h, high) if found < RISE else (low, h)
-            factor = np.sqrt(RISE / max(found, noise)) if found < np.inf else 0.1
-            h *= min(max(factor, 1e-4), 1e4)
-            if not low < h < high:
-                h = np.sqrt(low * high) if low > 0 else high / 10
-            steps[i] = h
-            if abs(np.log(factor)) < close:
-                break
-        while close < 1 and noise < found < np.inf:
-            half = change(steps[i] / 2)
-            evaluations += 2
-            if half <= noise or 3.6 * half < found < 4.4 * half:
-                break
-            steps[i], found = steps[i] / 2, half
-    return steps, evaluations
+    values = lambda points: np.array([[f(point) for point in points[0]]])  # noqa: E731
+    axes, evaluations = first_axes(values, x[None], np.array([f(x)]), close=1e-3)
+    return np.diagonal(axes[0]) * STEP, evaluations + 1
 
 
 def natural_hessian(
@@ -232,39 +215,95 @@ def natural_hessian(
     return (hessian - bend) / (first[..., :, None] * first[..., None, :])
 
 
-def rise_hessian(target: Objective, theta: Array) -> Array:
-    """Hessian of f at theta, by central differences whose steps make f rise by 0.01.
+def values_of(target: Objective) -> Values:
+    """Return f of points `(1, m, p)` on the working scale, as `simstudy.axes` asks for it."""
+    supports = target.model.supports
+
+    def values(points: Array) -> Array:
+        return np.array([[target.value(theta) for theta in from_working(points[0], supports)]])
+
+    return values
+
+
+def rise_hessian(target: Objective, theta: Array, near: Array | None = None) -> Differenced:
+    """Hessian of f at theta, by differences along the problem's own axes; see `simstudy.axes`.
 
     The differences are taken on the working scale, which has no boundary to step over, and turned
     into the Hessian with respect to theta.
+
+    Parameters
+    ----------
+    target : Objective
+    theta : (p,)
+    near : (p, p), optional
+        A Hessian with respect to theta from which to take the first axes.
     """
     supports = target.model.supports
+    x, axes, _ = _axes_at(target, theta, near)
+    gradient, found = differenced(values_of(target), x, np.array([target.value(theta)]), axes)
+    hessian = natural_hessian(gradient, found.matrix, theta, supports)
+    return Differenced(hessian, found.error, found.status)[0]
 
-    def f(working: Array) -> float:
-        return target.value(from_working(working, supports))
 
-    working = to_working(theta, supports)
-    steps, _ = rise_steps(f, working)
-    gradient, hessian = _central(f, working, steps, diagonal=False)
-    return natural_hessian(gradient, hessian, theta, supports)
+def score_hessian(target: Objective, theta: Array, near: Array | None = None) -> Array:
+    """Hessian of f at theta `(p, p)`, by differences of the exact score along the own axes."""
+    supports = target.model.supports
+    x, axes, _ = _axes_at(target, theta, near)
+
+    def gradient(working: Array) -> Array:
+        there = from_working(working, supports)
+        return target.gradient(there) * slopes(there, supports)[0]
+
+    value = np.array([target.value(theta)])
+    found = own_axes(by_gradients(gradient, x[0]), value, axes)
+    inverse = inverted(found.axes[0])
+    working = inverse.T @ found.hessian[0] @ inverse
+    return natural_hessian(gradient(x[0]), (working + working.T) / 2, theta, supports)
 
 
 def score_differences(target: Objective, theta: Array) -> Array:
-    """Scores `(n, p)` by four-point central differences of the log-likelihood per observation.
+    """Scores `(n, p)` by differences of the log-likelihood per observation along the own axes."""
+    return _scores(target, theta, None)[0]
 
-    The steps are a tenth of those at which f rises by 0.01, on the working scale.
-    """
+
+def central_scores(target: Objective, theta: Array, near: Array | None = None) -> Differenced:
+    """S, the sum of s s', from `score_differences`; its error is told by two and four points."""
+    fine, rough = _scores(target, theta, near)
+    s = fine.T @ fine
+    found, coarse = (np.diagonal(invert(m).covariance) for m in (s, rough.T @ rough))
+    error = np.abs(coarse / found - 1) / 2
+    status = Status.ok if not error.max() > TRUSTED else Status.not_smooth
+    return Differenced(s, error, np.int8(status))
+
+
+def _scores(target: Objective, theta: Array, near: Array | None) -> tuple[Array, Array]:
+    """Scores `(n, p)` with respect to theta by four points, and by the two near ones."""
     supports = target.model.supports
-
-    def f(working: Array) -> float:
-        return target.value(from_working(working, supports))
+    x, axes, value = _axes_at(target, theta, near)
+    axes = own_axes(by_values(values_of(target), x, value), value, axes).axes[0]
 
     def terms(working: Array) -> Array:
         return np.asarray(target.model.loglik(from_working(working, supports), target.data))
 
-    working = to_working(theta, supports)
-    steps, _ = rise_steps(f, working)
-    return central_gradient(terms, working, steps / 10) / slopes(theta, supports)[0]
+    moves = SLOPE_STEP * axes.T
+    near_, far = (
+        np.stack([terms(x[0] + k * move) - terms(x[0] - k * move) for move in moves], axis=-1)
+        for k in (1, 2)
+    )
+    first = slopes(theta, supports)[0]
+    back = inverted(axes) / first
+    return (8 * near_ - far) @ back / (12 * SLOPE_STEP), near_ @ back / (2 * SLOPE_STEP)
+
+
+def _axes_at(target: Objective, theta: Array, near: Array | None) -> tuple[Array, Array, Array]:
+    """Return the point `(1, p)` on the working scale, first axes there, and the value of f."""
+    supports = target.model.supports
+    x, value = to_working(theta, supports)[None], np.array([target.value(theta)])
+    if near is not None and np.isfinite(near).all():
+        # At an estimate the gradient vanishes, and with it the bend of the map.
+        first = slopes(theta, supports)[0]
+        return x, axes_of(near * first[:, None] * first)[None], value
+    return x, first_axes(values_of(target), x, value)[0], value
 
 
 def traceable(model: Model, theta: Array, data: Data) -> str | None:

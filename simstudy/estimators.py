@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.covariance import Place
+from simstudy.covariance import Place, stacked
 from simstudy.derivatives import Objective, objective, own_derivatives
 from simstudy.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
 from simstudy.heard import BETWEEN, listening
@@ -364,7 +364,7 @@ def _at_once(
         np.array([fits[b].fit.edm for b in rows]),
         np.stack([fits[b].fit.hessian for b in rows]),
     )
-    given = tuple(np.stack([sourced[b][s] for b in rows]) for s in method.sources)
+    given = tuple(stacked([sourced[b][s] for b in rows]) for s in method.sources)
     supports = fits[rows[0]].target.model.supports
     write(block, np.array(rows), m, method.answer(place, given, draws.level, supports))
 
@@ -513,6 +513,7 @@ def write(block: Block, rows: Array, m: int, inference: Inference) -> None:
     block.status[rows, m] = status = judged(**found, status=status)
     for name, values in found.items():
         getattr(block, name)[rows, m] = np.where((status == Status.ok)[..., None], values, np.nan)
+    block.audit["se_error"][rows] = np.fmax(block.audit["se_error"][rows], inference.error)
 
 
 def checked(estimator: Estimator, draws: Draws, block: Block) -> Block:

@@ -10,32 +10,51 @@ Hessian H of f, the negative log-likelihood, on the working scale:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from simstudy.arrays import Array
-from simstudy.derivatives import (
-    RISE,
-    Objective,
-    central_gradient,
-    central_hessian,
-    gradient_hessian,
-    natural_hessian,
-    rise_steps,
+from simstudy.axes import (
+    SPOILING,
+    alone,
+    axes_of,
+    by_gradients,
+    by_values,
+    differenced,
+    first_axes,
+    inverted,
+    noise_along,
+    noise_of,
+    noisy,
+    own_axes,
+    slopes_by,
 )
+from simstudy.derivatives import Objective, natural_hessian, values_of
 from simstudy.model import from_working, inside, slopes, to_working
 from simstudy.records import Status
+from simstudy.standing import Standing, clear, look_closer, words
 
 FINE, FAILED = 1e-6, 1e-3
+NO_MAXIMUM = (Status.no_maximum, Status.not_identified)
 NEAR_SINGULAR = 1e-6
 # A negative eigenvalue nearer to zero than this is rounding, not a way down.
 LEVEL = 1e-10
 # An EDM of 5e-17 is a hundred-millionth of a standard error: nothing further can be seen.
 POLISHED = 5e-17
+# A polish that ends above this has stalled: its steps are too long for the curvature, or too short.
+STALLED = 1e-13
+# Below so much a Newton step is so short that the Hessian hardly changes over it.
+NEARBY = 1e-2
+# A parameter whose logarithm still moves by so much with a Newton step runs off: what is left to
+# gain shrinks with every step, the step does not.
+MOVING = 1e-2
+# How often the search goes on from a lower point within a standard error.
+RETURNS = 12
+# Slopes over 0.14 standard errors put the maximum of a smooth f so near, for every parameter.
+COARSE = 1e-2
 TAKES_HESSIAN = {"newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr"}
 NEEDS_GRADIENT = TAKES_HESSIAN - {"trust-constr"}
 TAKES_GRADIENT = TAKES_HESSIAN | {"cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"}
@@ -88,7 +107,13 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """The objective at one point of the working scale, and the Newton step from there."""
+    """The objective at one point of the working scale, and the Newton step from there.
+
+    `axes` and `bend` are the problem's own axes and the Hessian by them, where they came from
+    differences; `fresh` tells that they were taken here, `evaluations` how many values of f that
+    took since the first point, `coarse` the EDM by slopes over steps as long as the Hessian's.
+    `refined` are Hessians by extrapolation, where steps of 0.14 standard errors led no further.
+    """
 
     working: Array
     value: float
@@ -97,6 +122,12 @@ class _Point:
     step: Array
     edm: float
     definite: bool
+    axes: Array | None = None
+    bend: Array | None = None
+    fresh: bool = True
+    evaluations: int = 0
+    coarse: float = 0.0
+    refined: bool = False
 
 
 def maximize(
@@ -131,13 +162,26 @@ def maximize(
             working = found.x
         success, message = bool(found.success), str(found.message)
         iterations, evaluations = int(found.get("nit", 0)), int(found.nfev)
-    first = _look(target, working)
-    if np.isnan(first.edm):
-        first = _look(target, outset)
-    point, steps, rising = _polish(target, first)
-    endless = rising or _flat(target, point) or _level_onward(target, point, outset)
-    status = Status.no_maximum if endless else _status(point)
-    return _fit(target, point, status, success, iterations + steps, evaluations, inverse, message)
+    point = _look(target, working)
+    if np.isnan(point.edm):
+        point = _look(target, outset)
+    status = Status.not_converged
+    for _ in range(RETURNS):
+        point, steps = _polish(target, point, outset)
+        iterations += steps
+        standing = _standing(target, point, outset)
+        status = standing.status
+        if standing.lower is None:
+            break
+        # A lower point within a standard error: this was not the place.
+        point = _look(target, standing.lower)
+        status = Status.not_converged
+    if point.axes is not None and _noisy_at(target, outset, point.axes):
+        standing = Standing(Status.noisy)
+        status = standing.status
+    message = "; ".join(filter(None, [in_words(target, point.working, standing), message]))
+    evaluations += point.evaluations
+    return _fit(target, point, status, success, iterations, evaluations, inverse, message)
 
 
 def plain(
@@ -219,7 +263,7 @@ def _scaled(target: Objective, working: Array, optimizer: str) -> Any:
     def value(w: Array) -> float:
         return target.value(from_working(w, supports))
 
-    scale = _scale(target, value, working)
+    scale = _scale(target, working)
 
     def f(u: Array) -> float:
         return value(working + scale * u)
@@ -249,75 +293,178 @@ def _minimize(*arguments: Any, **options: Any) -> Any:
     return minimize(*arguments, **options)
 
 
-def _scale(target: Objective, value: Callable[[Array], float], working: Array) -> Array:
+def _scale(target: Objective, working: Array) -> Array:
     """Guess the standard error of every working value at the start."""
     if target.score is not None and target.hessian is not None:
         bend = np.diagonal(_derivatives(target, working)[2])
         if np.isfinite(bend).all() and (bend > 0).all():
             return 1 / np.sqrt(bend)
-    return rise_steps(value, working, close=2.0)[0] / np.sqrt(2 * RISE)
+    value = np.array([target.value(from_working(working, target.model.supports))])
+    axes, _ = first_axes(values_of(target), working[None], value, close=2.0)
+    return np.diagonal(axes[0])
 
 
-def _polish(target: Objective, point: _Point, most: int = 100) -> tuple[_Point, int, bool]:
-    """Take damped Newton steps to the maximum; tell whether the log-likelihood rises without end.
+def _polish(target: Objective, point: _Point, outset: Array, most: int = 100) -> tuple[_Point, int]:
+    """Take damped Newton steps to the maximum.
 
     At a maximum Newton's method squares the EDM. Where a parameter runs off to infinity it only
-    shrinks by a constant factor (1/e for a logit), step after step.
+    shrinks by a constant factor (1/e for a logit), step after step: then f is looked at a standard
+    error away, and where it falls there the way is not gone to its end.
     """
-    linear = 0
+    linear, count = 0, 0
     for count in range(most):
         if not point.edm > POLISHED and point.definite:
-            return point, count, False
+            break
         new = _advance(target, point) if point.edm > POLISHED else _escape(target, point)
-        if new is None:
-            return point, count, False
-        ratio = new.edm / max(point.edm, POLISHED)
-        if ratio >= 0.8 and point.definite and point.edm < FINE:
-            return point, count, False
+        ratio = np.inf if new is None else new.edm / max(point.edm, POLISHED)
+        if new is None or (ratio >= 0.8 and point.definite and point.edm < FINE):
+            if point.axes is None or point.refined or not point.edm > STALLED:
+                break
+            new = _look(target, point.working, point.value, replace(point, refined=True))
         linear = linear + 1 if 0.05 < ratio < 0.8 and new.edm < FAILED else 0
         point = new
         if linear == 5 and point.edm > 1e3 * POLISHED:
-            return point, count + 1, True
-    return point, most, False
-
-
-def _flat(target: Objective, point: _Point) -> bool:
-    """Tell whether f stays level along its flattest direction, where the Hessian is near-singular.
-
-    A thousand units of the scaled coordinates would raise any curvature that can be told from none.
-    """
-    if not np.isfinite(point.hessian).all():
-        return False
-    scale, values, vectors = _scaled_eigen(point.hessian)
-    flattest = int(np.argmin(np.abs(values)))
-    if values[0] < -LEVEL or abs(values[flattest]) > NEAR_SINGULAR:
-        return False
-    along = 1e3 * scale * vectors[:, flattest]
-    level = 64 * np.finfo(float).eps * (1 + abs(point.value))
-    for side in (1.0, -1.0):
-        for share in 0.5 ** np.arange(30):
-            there = from_working(point.working + side * share * along, target.model.supports)
-            rise = target.value(there) - point.value
-            if rise < np.inf:
+            count, linear = count + 1, 0
+            if _closer(target, point, outset).status == Status.no_maximum:
                 break
-        if rise <= level:
-            return True
-    return False
+    return (point if point.fresh else _look(target, point.working, point.value, point)), count
 
 
-def _level_onward(target: Objective, point: _Point, outset: Array) -> bool:
-    """Tell whether f does not rise, and hardly falls, as far again on the way from the start.
+def closer(
+    target: Objective, working: Array, value: float, gradient: Array, hessian: Array,
+    outset: Array | None, axes: Array | None = None,
+) -> Standing:  # fmt: skip
+    """Look whether a point of the working scale, where Newton's method ended, is a maximum.
 
-    Asked where the Hessian is near-singular or indefinite: with separated data an optimizer may end
-    where f hides what is left to gain, and where differences of f are no curvature.
+    Parameters
+    ----------
+    target : Objective
+    working : (p,)
+    value : float
+        f there.
+    gradient, hessian : (p,), (p, p)
+        On the working scale.
+    outset : (p,) or None
+        Where the search set out, if one is to look onward on the way from there.
+    axes : (p, p), optional
+        The problem's own axes; those of the Hessian by default.
     """
-    if point.definite and not _scaled_eigen(point.hessian)[1][0] < NEAR_SINGULAR:
-        return False
-    if np.array_equal(point.working, outset):
-        return False
-    onward = from_working(2 * point.working - outset, target.model.supports)
-    rise = target.value(onward) - point.value
-    return bool(-FAILED < rise <= 64 * np.finfo(float).eps * (1 + abs(point.value)))
+    supports = target.model.supports
+
+    def f(there: Array) -> float:
+        theta = from_working(there, supports)
+        return target.value(theta) if inside(theta, supports).all() else np.nan
+
+    if not np.isfinite(hessian).all():
+        return Standing(Status.not_converged)
+    onward = None if outset is None else _onward(target, working, value, outset)
+    if onward is not None:
+        return onward
+    axes = axes_of(hessian) if axes is None else axes
+    slope = axes.T @ gradient
+    bend = axes.T @ hessian @ axes
+    # The way of the Newton step, a standard error long: where a parameter runs off it is that way.
+    size = float(np.linalg.norm(slope))
+    way = -axes @ slope / size if size > 0 else axes[:, 0]
+    looks = np.column_stack([way, axes])
+    rises = np.array([[f(working + side * d) for d in looks.T] for side in (1.0, -1.0)]) - value
+    bounded = np.array([support != "real" for support in supports])
+    up, down = rises
+    if clear(up, down, np.float64(value), np.abs(axes[bounded]).max(initial=0.0)):
+        return Standing(Status.ok)
+    bends = np.array([-np.inf, *np.diagonal(bend)])
+    return look_closer(f, working, value, looks, bends, alone(axes), bounded)
+
+
+def _closer(target: Objective, point: _Point, outset: Array | None) -> Standing:
+    """Look along the axes of a point."""
+    return closer(
+        target, point.working, point.value, point.gradient, point.hessian, outset, point.axes
+    )
+
+
+def _standing(target: Objective, point: _Point, outset: Array) -> Standing:
+    """Judge where a polish ended."""
+    if not np.isfinite(point.edm):
+        return Standing(Status.not_converged)
+    onward = _onward(target, point.working, point.value, outset)
+    if onward is not None:
+        return onward
+    bounded = np.array([support != "real" for support in target.model.supports])
+    if point.edm < FINE and (np.abs(point.step[bounded]) > MOVING).any():
+        return Standing(Status.no_maximum, np.where(bounded, point.step, 0.0))
+    if point.edm >= FAILED or point.coarse > COARSE * len(point.working):
+        return Standing(_why(target, point))
+    standing = _closer(target, point, None)
+    if standing.status != Status.ok or standing.lower is not None:
+        return standing
+    if point.edm >= FINE:
+        return Standing(_why(target, point))
+    if point.edm > 10 * _noise_ahead(target, point):
+        # Four Newton steps on, a parabola has risen by eight times what one promised.
+        beyond = from_working(point.working + 4 * point.step, target.model.supports)
+        if target.value(beyond) <= point.value:
+            return Standing(Status.no_maximum, point.step)
+    if point.definite:
+        return Standing(Status.ok)
+    return Standing(Status.degenerate if point.axes is None else Status.not_smooth)
+
+
+def _noise_ahead(target: Objective, point: _Point) -> float:
+    """Return the noise of f on the way of the Newton step, at least its rounding."""
+    rounding = float(noise_of(np.float64(point.value)))
+    if not point.edm > 10 * rounding:
+        return rounding
+    found = noise_along(values_of(target), point.working[None], point.step[None], 0.1)
+    return max(rounding, float(found[0]))
+
+
+def _why(target: Objective, point: _Point) -> Status:
+    """Say why a fit was not polished.
+
+    Where f does not fall along the way that its slope says is down, or where its slopes over long
+    and over short steps tell different places, it is noisy, or not smooth.
+    """
+    stuck = point.edm > 1e3 * _noise_ahead(target, point) and not _advance(target, point)
+    if stuck or point.coarse > COARSE * len(point.working):
+        axes = axes_of(point.hessian) if point.axes is None else point.axes
+        x, value = point.working[None], np.array([point.value])
+        noise = noisy(values_of(target), x, value, axes[None], SPOILING)[0]
+        return Status.noisy if noise else Status.not_smooth
+    return Status.doubtful if point.edm < FAILED else Status.not_converged
+
+
+def _noisy_at(target: Objective, outset: Array, axes: Array) -> bool:
+    """Tell whether f is noisy at the start, where large numbers do not cancel as further on."""
+    value = np.array([target.value(from_working(outset, target.model.supports))])
+    return bool(noisy(values_of(target), outset[None], value, axes[None], 10 * SPOILING)[0])
+
+
+def _onward(target: Objective, working: Array, value: float, outset: Array) -> Standing | None:
+    """Look once and twice as far again on the way from the start: a parabola rises there.
+
+    Level it is where a parameter has run off, and what is left to gain hides in rounding; it falls
+    on and on where there is no end, as for a perfect fit.
+    """
+    ahead = working - outset
+    if not (np.abs(ahead) > MOVING * _scale(target, outset)).any():
+        return None
+    thetas = from_working(working + np.outer((1, 2), ahead), target.model.supports)
+    first, second = (target.value(theta) - value for theta in thetas)
+    level = -FAILED < first <= noise_of(np.float64(value))
+    endless = -np.inf < second < first - FAILED < -2 * FAILED
+    return Standing(Status.no_maximum, ahead) if level or endless else None
+
+
+def in_words(target: Objective, working: Array, standing: Standing) -> str:
+    """Say in words what a closer look found, as `no_maximum: b1 -> infinity`; "" if nothing."""
+    model = target.model
+    if standing.direction is None:
+        return ""
+    value = np.array([target.value(from_working(working, model.supports))])
+    scale = np.diagonal(first_axes(values_of(target), working[None], value)[0][0])
+    about = words(standing.status, standing.direction, model.names, model.supports, scale)
+    return f"{standing.status.name}: {about}"
 
 
 def _advance(target: Objective, point: _Point) -> _Point | None:
@@ -326,9 +473,12 @@ def _advance(target: Objective, point: _Point) -> _Point | None:
     for _ in range(60):
         working = point.working + share * point.step
         value = target.value(from_working(working, target.model.supports))
-        if value < np.inf and (point.edm < 1e-9 or value <= point.value - 1e-4 * share * point.edm):
-            new = _look(target, working, value)
-            if np.isfinite(new.edm):
+        falls = point.edm < 1e-9 or value <= point.value - 1e-4 * share * point.edm
+        # Noise hides the fall of f where its slope, by differences, is still plain.
+        plain = point.axes is not None and share == 1 and point.edm < NEARBY
+        if value < np.inf and (falls or plain):
+            new = _look(target, working, value, point)
+            if np.isfinite(new.edm) and (falls or new.edm < point.edm / 4):
                 return new
         share /= 2
     return None
@@ -342,13 +492,17 @@ def _escape(target: Objective, point: _Point) -> _Point | None:
     if not values[0] < -LEVEL:
         return None
     away = scale * vectors[:, 0] / np.sqrt(-values[0])
-    ends = [_look(target, point.working + side * away) for side in (1.0, -1.0)]
+    ends = [_look(target, point.working + side * away, None, point) for side in (1.0, -1.0)]
     lower = [end for end in ends if np.isfinite(end.edm) and end.value < point.value]
     return min(lower, key=lambda end: end.value, default=None)
 
 
-def _look(target: Objective, working: Array, value: float | None = None) -> _Point:
+def _look(
+    target: Objective, working: Array, value: float | None = None, before: _Point | None = None
+) -> _Point:
     """Evaluate the objective, its derivatives, the Newton step and the EDM at one point."""
+    if target.score is None or target.hessian is None:
+        return _by_axes(target, working, value, before)
     found, gradient, hessian = _derivatives(target, working, value)
     # The factorization reports what is not finite or not definite in one go.
     factor, trouble = dpotrf(hessian)
@@ -360,6 +514,73 @@ def _look(target: Objective, working: Array, value: float | None = None) -> _Poi
         step, edm = _downhill(gradient, hessian)
         return _Point(working, found, gradient, hessian, step, edm, False)
     return _Point(working, found, gradient, hessian, step, np.nan, False)
+
+
+def _by_axes(
+    target: Objective, working: Array, value: float | None, before: _Point | None
+) -> _Point:
+    """Look at a point by differences along the problem's own axes.
+
+    Near the maximum the axes and the Hessian of the point before serve again, as long as the EDM
+    falls to a hundredth with every step: only the gradient is new.
+    """
+    supports = target.model.supports
+    value = target.value(from_working(working, supports)) if value is None else value
+    values, x, at, p = values_of(target), working[None], np.array([value]), len(working)
+    spent = 0 if before is None else before.evaluations
+    if before is None or before.axes is None:
+        axes, count = first_axes(values, x, at)
+        spent += count
+    else:
+        axes = before.axes[None]
+        near = target.score is None and before.edm < NEARBY and not before.refined
+        if near and not np.array_equal(working, before.working):
+            slope, spent = slopes_by(values, x, axes)[0], spent + 4 * p
+            point = _point(working, value, before.axes, slope, before.bend, False, spent)
+            if point.edm <= 0.01 * before.edm:
+                return point
+    if target.score is None:
+        look = by_values(values, x, at)
+    else:
+        look = by_gradients(lambda w: _gradient(target, w), working)
+    found = own_axes(look, at, axes)
+    slope = found.gradient[0]
+    if target.score is None:
+        spent += found.rounds * p * (p + 1) + 4 * p
+        slope = slopes_by(values, x, found.axes)[0]
+    if before is not None and before.refined and target.score is None:
+        gradient, exact = differenced(values, x, at, found.axes)
+        hessian = exact.matrix[0]
+        if np.isfinite(hessian).all():
+            axes = axes_of(hessian)
+            slope, bend = axes.T @ gradient[0], axes.T @ hessian @ axes
+            return replace(_point(working, value, axes, slope, bend, True, spent), refined=True)
+    point = _point(working, value, found.axes[0], slope, found.hessian[0], True, spent)
+    return replace(point, coarse=float((found.gradient[0] ** 2).sum()) / 2)
+
+
+def _point(
+    working: Array, value: float, axes: Array, slope: Array, bend: Array | None, fresh: bool,
+    evaluations: int,
+) -> _Point:  # fmt: skip
+    """Make a point of the gradient and the Hessian by the axes."""
+    assert bend is not None
+    back = inverted(axes)
+    hessian = back.T @ bend @ back
+    hessian = (hessian + hessian.T) / 2
+    rest = axes, bend, fresh, evaluations
+    if not (np.isfinite(slope).all() and np.isfinite(bend).all()):
+        return _Point(working, value, back.T @ slope, hessian, slope * np.nan, np.nan, False, *rest)
+    values, vectors = np.linalg.eigh(bend)
+    size, along = np.maximum(np.abs(values), 1e-4), vectors.T @ slope
+    step, edm = -axes @ (vectors @ (along / size)), float(np.sum(along**2 / size)) / 2
+    return _Point(working, value, back.T @ slope, hessian, step, edm, bool(values[0] > 0), *rest)
+
+
+def _gradient(target: Objective, working: Array) -> Array:
+    """Exact gradient on the working scale."""
+    theta = from_working(working, target.model.supports)
+    return target.gradient(theta) * slopes(theta, target.model.supports)[0]
 
 
 def _downhill(gradient: Array, hessian: Array) -> tuple[Array, float]:
@@ -401,64 +622,18 @@ def conditioning(hessian: Array) -> tuple[Array, Array]:
 def _derivatives(
     target: Objective, working: Array, value: float | None = None
 ) -> tuple[float, Array, Array]:
-    """Value, gradient and Hessian on the working scale, each by the best route there is."""
+    """Value, gradient and Hessian on the working scale; exact where the model has both."""
+    if target.score is None or target.hessian is None:
+        point = _by_axes(target, working, value, None)
+        return point.value, point.gradient, point.hessian
     supports = target.model.supports
     theta = from_working(working, supports)
-
-    def f(w: Array) -> float:
-        return target.value(from_working(w, supports))
-
-    def exact(w: Array) -> Array:
-        there = from_working(w, supports)
-        return target.gradient(there) * slopes(there, supports)[0]
-
     value = target.value(theta) if value is None else value
-    if target.score is None:
-        steps, _ = rise_steps(f, working)
-        gradient = central_gradient(f, working, steps / 50)
-        return value, gradient, central_hessian(f, working, steps)
-    if target.hessian is None:
-        steps = _gradient_steps(exact, working)
-        return value, exact(working), gradient_hessian(exact, working, steps)
     first, second = slopes(theta, supports)
     gradient = target.gradient(theta)
     hessian = target.curvature(theta) * first * first[:, None]
     hessian.flat[:: len(theta) + 1] += gradient * second
     return value, gradient * first, hessian
-
-
-def _gradient_steps(gradient: Callable[[Array], Array], x: Array) -> Array:
-    """Steps of a hundredth of a standard error, shorter where the slope is not the same so far off.
-
-    Without that a likelihood that flattens towards infinity, whose standard errors have no end,
-    would get a Hessian from the other side of where it bends.
-    """
-    steps = 1e-5 * (1 + np.abs(x))
-    for i in range(len(x)):
-        e = np.zeros_like(x)
-
-        def slope(h: float, e: Array = e, i: int = i) -> float:
-            e[i] = h
-            return abs(float((gradient(x + e)[i] - gradient(x - e)[i]) / (2 * h)))
-
-        near = slope(steps[i])
-        if not 0 < near < np.inf:
-            continue
-        steps[i] = 0.01 / np.sqrt(near)
-        far = slope(steps[i])
-        for _ in range(20):
-            near = slope(steps[i] / 4)
-            if abs(far - near) <= 0.01 * near:
-                break
-            steps[i], far = steps[i] / 4, near
-    return steps
-
-
-def _status(point: _Point) -> Status:
-    """Judge a point without units."""
-    if not np.isfinite(point.edm) or point.edm >= FAILED:
-        return Status.not_converged
-    return Status.ok if point.definite else Status.saddle
 
 
 def _nowhere(theta: Array) -> _Point:

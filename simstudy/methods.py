@@ -18,6 +18,7 @@ import numpy as np
 from simstudy.arrays import Array, observations, take
 from simstudy.covariance import (
     Curvature,
+    Differenced,
     Formula,
     Place,
     diagnose,
@@ -31,11 +32,10 @@ from simstudy.covariance import (
 from simstudy.derivatives import (
     Objective,
     central_hessian,
-    gradient_hessian,
+    central_scores,
     own_derivatives,
     rise_hessian,
-    rise_steps,
-    score_differences,
+    score_hessian,
 )
 from simstudy.fit import Fit, maximize, plain
 from simstudy.intervals import Interval, log_wald, wald
@@ -73,7 +73,8 @@ class Inference:
     A method without a standard error gives nan in its place; `simstudy.records.judged` says what
     else is legal. Nothing is broadcast.
 
-    `failed` counts the refits that failed on the way.
+    `failed` counts the refits that failed on the way; `error` is the estimated relative error of
+    standard errors from differences, nan where there is none to tell.
     """
 
     se: Array
@@ -81,6 +82,7 @@ class Inference:
     upper: Array
     status: Array
     failed: int = 0
+    error: Array | float = np.nan
 
 
 class Source(Protocol):
@@ -142,38 +144,36 @@ class ExactScores:
 
 @dataclass(frozen=True, slots=True)
 class CentralScores:
-    """S from central differences of the log-likelihood per observation."""
+    """S from differences of the log-likelihood per observation along the problem's own axes."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     by_observation: ClassVar[bool] = True
 
-    def __call__(self, fitted: Fitted) -> Array:
-        """Return S, `(p, p)`."""
-        return meat(score_differences(fitted.target, fitted.fit.theta))
+    def __call__(self, fitted: Fitted) -> Differenced:
+        """Return S, `(p, p)`, and how far it can be trusted."""
+        return central_scores(fitted.target, fitted.fit.theta, fitted.fit.hessian)
 
 
 @dataclass(frozen=True, slots=True)
 class RiseHessian:
-    """H by central differences with steps at which f rises by 0.01."""
+    """H by differences along the problem's own axes, with steps at which f rises by 0.01."""
 
     needs: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, fitted: Fitted) -> Array:
-        """Return H, `(p, p)`."""
-        return rise_hessian(fitted.target, fitted.fit.theta)
+    def __call__(self, fitted: Fitted) -> Differenced:
+        """Return H, `(p, p)`, and how far it can be trusted."""
+        return rise_hessian(fitted.target, fitted.fit.theta, fitted.fit.hessian)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreHessian:
-    """H by central differences of the exact score, a hundredth of a standard error apart."""
+    """H by differences of the exact score, a hundredth of a standard error along the own axes."""
 
     needs: ClassVar[tuple[str, ...]] = ("score",)
 
     def __call__(self, fitted: Fitted) -> Array:
         """Return H, `(p, p)`."""
-        theta = fitted.fit.theta
-        steps, _ = rise_steps(fitted.target.value, theta)
-        return gradient_hessian(fitted.target.gradient, theta, steps / 14)
+        return score_hessian(fitted.target, fitted.fit.theta, fitted.fit.hessian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +231,12 @@ class PlainRun:
         )  # fmt: skip
 
 
+def resampled(fitted: Fitted, rows: Array) -> Objective:
+    """Return the objective of a resample, `(n,)` observations."""
+    target = own_derivatives(fitted.target)
+    return replace(target, data=take(target.data, np.sort(rows)))
+
+
 @dataclass(frozen=True, slots=True)
 class Refits:
     """Refits of resampled observations, each from the estimate by Newton's method.
@@ -254,11 +260,9 @@ class Refits:
 
     def refit(self, fitted: Fitted, rows: Array) -> Array:
         """Fit one resample, `(n,)`, from the estimate; nan where that fails."""
-        target = own_derivatives(fitted.target)
-        again = replace(target, data=take(target.data, np.sort(rows)))
         theta = fitted.fit.theta
         try:
-            fit = maximize(again, theta, optimizer=None)
+            fit = maximize(resampled(fitted, rows), theta, optimizer=None)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):
             return np.full_like(theta, np.nan)
         return fit.theta if fit.status == Status.ok else np.full_like(theta, np.nan)
@@ -337,15 +341,20 @@ class Wald:
         ----------
         place : Place
             The fits.
-        sourced : tuple of (..., p, p)
+        sourced : tuple of (..., p, p) or Differenced
             What the sources returned, in their order.
         level : float
         supports : tuple of str
         """
-        return standard(place.theta, *self.matrix(place, sourced), self.interval, level, supports)
+        found = self.matrix(place, sourced)
+        inference = standard(place.theta, *found, self.interval, level, supports)
+        errors = [one.error.max(axis=-1) for one in sourced if isinstance(one, Differenced)]
+        return replace(inference, error=np.max(errors, axis=0)) if errors else inference
 
-    def matrix(self, place: Place, sourced: tuple[Array, ...]) -> tuple[Array, Array]:
+    def matrix(self, place: Place, sourced: tuple[Any, ...]) -> tuple[Array, Array]:
         """Return covariance `(..., p, p)` and status `(...)`."""
+        said = [one.status for one in sourced if isinstance(one, Differenced)]
+        sourced = tuple(one.matrix if isinstance(one, Differenced) else one for one in sourced)
         h = sourced[0] if self.hessian is not None else None
         s = sourced[-1] if self.scores is not None else None
         square = (*place.theta.shape, place.theta.shape[-1])
@@ -354,7 +363,10 @@ class Wald:
                 numbers_due(f"what {type(source).__name__} returned", found, square)
         curvature = Curvature(h, s, getattr(self.hessian, "step", None))
         inverse = self.covariance(curvature)
-        return inverse.covariance, diagnose(inverse.status, curvature, place)
+        status = diagnose(inverse.status, curvature, place)
+        for word in said:
+            status = np.where(word == Status.ok, status, word).astype(np.int8)
+        return inverse.covariance, status
 
     def __call__(self, fitted: Fitted, *sourced: Any) -> Inference:
         """Answer for one fit."""

@@ -123,6 +123,22 @@ def newton(f: Callable[[Array], Array], start: Array) -> dict[str, Array]:
     return dict(lax.while_loop(going, step, state))
 
 
+def along_axes(f: Callable[[Array], Array], working: Array, hessian: Array) -> tuple[Array, Array]:
+    """Rises of f a unit away along the problem's own axes, both ways, `(2, p)`, and the axes.
+
+    The axes are the columns of S L'^-1, L L' the Hessian of unit diagonal S H S; not finite where
+    it is not positive definite. Here they are rows, `(p, p)`.
+    """
+    jax = _jax()
+    jnp = jax.numpy
+    scale = 1 / jnp.sqrt(jnp.abs(jnp.diagonal(hessian)))
+    factor = _factor(hessian * scale[:, None] * scale)
+    eye = jnp.eye(working.shape[0])
+    axes = jax.vmap(lambda e: scale * _solved(factor, factor @ e)[1])(eye)
+    found = jax.vmap(f)(jnp.concatenate([working + axes, working - axes])) - f(working)
+    return found.reshape(2, -1), axes
+
+
 def _factor(matrix: Array) -> Array:
     """Lower triangular factor of Cholesky, not finite where the matrix is not positive definite."""
     jax = _jax()

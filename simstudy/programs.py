@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.derivatives import RISE
+from simstudy.axes import axes_of, differenced
 from simstudy.heap import unswept
 from simstudy.model import Support
-from simstudy.newton import near, newton
+from simstudy.newton import along_axes, near, newton
 
 # One thread per process. Without the fusion emitters and LLVM's expensive passes a program compiles
 # in a third of the time and runs as fast, or 1.1 times as long for a regression.
@@ -34,6 +34,7 @@ OPTIONS = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_llvm_disable_expensive_passes": True,
 }
+REFITTED = ("working", "state", "value", "gradient", "hessian", "rises", "axes")
 _compiled = [0.0]
 
 
@@ -150,15 +151,54 @@ def program(
     def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
         f, to_theta = _objective(loglik, supports, data, weights)
         found = newton(f, near(f, start))
+        found["rises"], found["axes"] = along_axes(f, found["working"], found["hessian"])
         if meat:
             theta = to_theta(found["working"])
             scores = jax.jacfwd(loglik)(theta, data)
             found["meat"] = (scores * weights[:, None]).T @ scores
-        if rise:
-            found["rise_gradient"], found["rise"] = _rise(f, found["working"])
         return found
 
+    fits = _once(jax.vmap(one))
+    return _with_differences(fits, _values(loglik, supports)) if rise else fits
+
+
+def _values(
+    loglik: Callable[[Array, Data], Array], supports: tuple[Support, ...]
+) -> Callable[..., Array]:
+    """Compile f of each data set at m points: from `(B, m, p)` to `(B, m)`."""
+    jax = load()
+
+    def one(points: Array, data: Data, weights: Array) -> Array:
+        f = _objective(loglik, supports, data, weights)[0]
+        found = jax.vmap(f)(points)
+        return jax.numpy.where(jax.numpy.isnan(found), jax.numpy.inf, found)
+
     return _once(jax.vmap(one))
+
+
+def _with_differences(
+    fits: Callable[..., dict[str, Array]], values: Callable[..., Array]
+) -> Callable[..., dict[str, Array]]:
+    """Add the Hessian by differences at the place where each fit ended."""
+
+    def run(starts: Array, data: Data, weights: Array) -> dict[str, Array]:
+        found = {name: np.asarray(value) for name, value in fits(starts, data, weights).items()}
+        data, weights = load().device_put((data, weights))
+
+        def f(points: Array) -> Array:
+            return np.asarray(values(points, data, weights))
+
+        x, hessian = found["working"], found["hessian"]
+        usable = np.isfinite(hessian).all(axis=(-1, -2), keepdims=True)
+        axes = axes_of(np.where(usable, hessian, np.eye(x.shape[-1])))
+        with np.errstate(all="ignore"):
+            gradient, rise = differenced(f, x, found["value"], axes)
+        return found | {
+            "rise_gradient": gradient, "rise": rise.matrix, "rise_error": rise.error,
+            "rise_status": rise.status,
+        }  # fmt: skip
+
+    return run
 
 
 @functools.lru_cache(maxsize=64)
@@ -169,8 +209,10 @@ def refit_program(
     jax = load()
 
     def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
-        found = newton(_objective(loglik, supports, data, weights)[0], start)
-        return {name: found[name] for name in ("working", "state", "hessian")}
+        f = _objective(loglik, supports, data, weights)[0]
+        found = newton(f, start)
+        found["rises"], found["axes"] = along_axes(f, found["working"], found["hessian"])
+        return {name: found[name] for name in REFITTED}
 
     return _once(jax.vmap(one, in_axes=(None, None, 0)))
 
@@ -221,55 +263,3 @@ def _objective(
         return -(weights * loglik(to_theta(working), data)).sum()
 
     return f, to_theta
-
-
-def _rise(f: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-    """Gradient and Hessian by central differences whose steps make f rise by 0.01.
-
-    The same steps and formulas as `simstudy.derivatives.rise_steps` and `central_hessian`.
-    """
-    jax = load()
-    jnp = jax.numpy
-    middle, p = f(x), x.shape[0]
-    noise = 64 * jnp.finfo(float).eps * (1 + jnp.abs(middle))
-    axes = jnp.eye(p)
-    many = jax.vmap(f)
-
-    def change(steps: Array) -> Array:
-        both = many(jnp.concatenate([x + axes * steps, x - axes * steps]))
-        found = jnp.abs((both[:p] + both[p:]) / 2 - middle)
-        return jnp.where(found < jnp.inf, found, jnp.inf)
-
-    def search(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        steps, low, high, done = state
-        found = change(steps)
-        low, high = jnp.where(found < RISE, steps, low), jnp.where(found < RISE, high, steps)
-        factor = jnp.sqrt(RISE / jnp.maximum(found, noise))
-        factor = jnp.where(found < jnp.inf, factor, 0.1)
-        new = steps * jnp.clip(factor, 1e-4, 1e4)
-        middling = jnp.where(low > 0, jnp.sqrt(low * high), high / 10)
-        new = jnp.where((low < new) & (new < high), new, middling)
-        return jnp.where(done, steps, new), low, high, done | (jnp.abs(jnp.log(factor)) < 1e-3)
-
-    def halve(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        steps, found, done = state
-        half = change(steps / 2)
-        straight = (3.6 * half < found) & (found < 4.4 * half)
-        done = done | (half <= noise) | straight | ~((found > noise) & (found < jnp.inf))
-        return jnp.where(done, steps, steps / 2), jnp.where(done, found, half), done
-
-    flat = jnp.zeros(p, dtype=bool)
-    start = (1e-4 * (1 + jnp.abs(x)), jnp.zeros(p), jnp.full(p, jnp.inf), flat)
-    steps = jax.lax.fori_loop(0, 12, search, start)[0]
-    steps = jax.lax.fori_loop(0, 30, halve, (steps, change(steps), flat))[0]
-    e = axes * steps
-    above, below = many(x + e), many(x - e)
-    gradient = (above - below) / (2 * steps)
-    hessian = jnp.diag((above - 2 * middle + below) / steps**2)
-    i, j = np.tril_indices(p, -1)
-    if len(i):
-        both, apart = e[i] + e[j], e[i] - e[j]
-        corners = many(x + both) - many(x + apart) - many(x - apart) + many(x - both)
-        off = corners / (4 * steps[i] * steps[j])
-        hessian = hessian.at[i, j].set(off).at[j, i].set(off)
-    return gradient, hessian

@@ -42,6 +42,12 @@ class Status(IntEnum):
     timeout = 14
     crashed = 15
     not_asked = 16
+    doubtful = 17
+    not_identified = 18
+    degenerate = 19
+    not_smooth = 20
+    noisy = 21
+    no_step = 22
     crossed_limits = 23
 
     @property
@@ -76,6 +82,18 @@ _SENTENCES = {
     Status.timeout: "The replicate took longer than its time limit.",
     Status.crashed: "The worker died twice while it ran this replicate alone.",
     Status.not_asked: "The study asks this method for fewer replicates.",
+    Status.doubtful: "The fit may not have reached the maximum: the estimated distance to it is "
+    "between 1e-6 and 1e-3 log-likelihood units, up to 4 % of a standard error in the estimate.",
+    Status.not_identified: "The log-likelihood is level along a line or a curve through the "
+    "estimate: the data tell nothing about that combination of parameters; drop or fix one.",
+    Status.degenerate: "The maximum is degenerate: the log-likelihood is flatter there than any "
+    "parabola, so no standard error comes from its curvature; use a profile likelihood.",
+    Status.not_smooth: "The log-likelihood has kinks, jumps or a wall within a standard error of "
+    "the estimate, so differences give no curvature; use a bootstrap, or a smooth likelihood.",
+    Status.noisy: "The log-likelihood is noisy, so differences give no curvature; fix its random "
+    "numbers, or tighten its inner iterations.",
+    Status.no_step: "The optimizer took too few steps: its matrix is still, or nearly, the "
+    "identity it started from.",
     Status.crossed_limits: "The lower limit lies above the upper one.",
 }
 
@@ -152,6 +170,7 @@ AUDIT = {
     "edm": float,
     "smallest_eigenvalue": float,
     "condition": float,
+    "se_error": float,
     "plain_iterations": np.int32,
     "plain_edm": float,
     "failed_refits": np.int32,

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Model, process
+from simstudy import FunctionEstimator, MaximumLikelihood, Model, covariance, process
+from simstudy.covariance import Differenced
 from simstudy.derivatives import objective
 from simstudy.estimators import Draws, Estimator
 from simstudy.fit import Fit, maximize
@@ -198,6 +199,8 @@ def check_method_says_when_it_cannot_answer(method: Method, case: Case) -> None:
 def _without_numbers(value):
     if isinstance(value, Fit):
         return replace(value, inverse=np.full((len(value.theta),) * 2, np.nan))
+    if isinstance(value, Differenced):
+        return replace(value, matrix=np.full_like(value.matrix, np.nan))
     return np.full_like(value, np.nan)
 
 
@@ -231,7 +234,7 @@ def check_method_takes_leading_axes(method: Wald, case: Case) -> None:
             for f in fields(places[0])
         }
     )
-    ready = tuple(np.stack(values) for values in zip(*given, strict=True))
+    ready = tuple(covariance.stacked(values) for values in zip(*given, strict=True))
     flat = method.answer(stacked, ready, 0.9, supports)
     deep = method.answer(
         type(stacked)(**{f.name: getattr(stacked, f.name)[None, :, None] for f in fields(stacked)}),

@@ -39,7 +39,9 @@ def test_every_status_has_one_sentence_and_a_number_that_never_changes():
         "ok": 0, "data_error": 1, "fit_error": 2, "not_converged": 3, "no_maximum": 4, "saddle": 5,
         "not_an_optimum": 6, "rounding_noise": 7, "step_too_large": 8, "not_positive_definite": 9,
         "negative_variance": 10, "not_finite": 11, "refits_failed": 12, "method_error": 13,
-        "timeout": 14, "crashed": 15, "not_asked": 16, "crossed_limits": 23,
+        "timeout": 14, "crashed": 15, "not_asked": 16, "doubtful": 17,
+            "not_identified": 18, "degenerate": 19, "not_smooth": 20, "noisy": 21, "no_step": 22,
+            "crossed_limits": 23,
     }  # fmt: skip
     sentences = [status.sentence for status in Status]
     assert all(s.endswith(".") and s[0].isupper() for s in sentences)
