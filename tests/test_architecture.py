@@ -44,6 +44,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "longtable.py": (345, "anybody's columns, and every reason for which they are refused"),
     "measures.py": (700, "one function per measure; two thirds are formulas and examples"),
     "methods.py": (550, "the protocol, five kinds of method and the catalogue in one view"),
+    "montecarlo.py": (320, "a measure with its error, and the arithmetic that all measures share"),
     "plots.py": (1180, "a list of ten figures, each one function; half of it are docstrings"),
     "remedies.py": (330, "a table of sentences, and the few lines that find the right one"),
     "replay.py": (340, "a replicate again, in words, held against its row, saved, debugged"),
