@@ -699,7 +699,7 @@ def test_numbers_that_differ_in_their_last_digits_are_equal(n):
     """Means, root mean squares and quantiles of them have no error, and intervals no length."""
     x = np.random.default_rng(4).uniform(0.1, 3.0, size=(50, n))
     same = 0.3 * x / x
-    assert (np.ptp(same, axis=-1) > 0).mean() > 0.5
+    assert (np.ptp(same, axis=-1) > 0).mean() > 0.2
     for found in (measures.mean(same), measures.modelse(same), measures.seratio(0.3 * x, x, 0.5)):
         assert_array_equal(found.mcse, 0.0)
         assert_array_equal(found.lower, found.value)
