@@ -26,7 +26,7 @@ from simstudy.calibration import untold
 from simstudy.heap import unswept
 from simstudy.heard import BETWEEN
 from simstudy.records import Status
-from simstudy.verdicts import headline
+from simstudy.verdicts import FEWEST, headline
 from simstudy.written import printable
 
 if TYPE_CHECKING:
@@ -202,6 +202,7 @@ def write(
     """
     figures = Path(folder) / "figures"
     figures.mkdir(parents=True, exist_ok=True)
+    performance = _telling(performance)
     study = {"aims": "", "scenarios": [], "estimators": [], **manifest["study"]}
     level = float(study.get("level", 0.95))
     drawn = {}
@@ -214,6 +215,7 @@ def write(
         "level": level,
         "words": {w: word for w, word in WORDS.items() if w in set(verdicts["verdict"])},
         "groups": GROUPS,
+        "fewest": FEWEST,
         "captions": CAPTIONS,
         "drawn": drawn,
         "headline": headline(verdicts),
@@ -427,6 +429,12 @@ def _measures(performance: pd.DataFrame, verdicts: pd.DataFrame) -> Iterator[Con
                 for method, numbers in cells.items()
             ],
         }
+
+
+def _telling(performance: pd.DataFrame) -> pd.DataFrame:
+    """Blank relative errors of a few answers, which verdicts do not look at either."""
+    few = (performance["measure"] == "relerror") & (performance["n"] < FEWEST)
+    return performance.assign(value=performance["value"].mask(few))
 
 
 def _number(row: Mapping[Any, Any]) -> Content:

@@ -33,8 +33,10 @@ _MEASURES = (
     "miss_right", "corr", "ciwidth", "seratio_p05", "seratio_median", "seratio_p95",
 )  # fmt: skip
 _MOST = 1_000_000  # further replicates; a case that needs more lies on an edge
-_FEW = 30  # answers below which a relative error, and its Monte Carlo error, say nothing
 _SENTENCES = 6  # what one reads on a first screen
+FEWEST = 30
+"""Answers below which a relative error, and its Monte Carlo error, say nothing."""
+
 CONDEMNED = 0.5
 """Share of the cases at fault from which a method without any trust is called one without."""
 
@@ -521,7 +523,7 @@ def _spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for name, end in zip(("lower", "upper"), _wilson(cover, covered, CLEAR), strict=True):
         numbers[f"cover_{name}"] = numbers[f"cover_{name}"].fillna(pd.Series(end))
     numbers["asked"] = numbers["fail_n"].fillna(numbers["n_n"]).fillna(numbers["n"])
-    few = numbers["relerror_n"] < _FEW
+    few = numbers["relerror_n"] < FEWEST
     numbers.loc[few, ["relerror", "relerror_mcse"]] = np.nan
     own = {name: f"factor_{name}" for name in cases if name in _OWN}
     return labels.rename(columns=own), numbers

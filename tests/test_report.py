@@ -242,6 +242,23 @@ def test_the_few_that_answered_are_said_instead_of_their_coverage(tmp_path):
     assert report.terminal_table(found).count("fails 6/250") == len(found)
 
 
+def test_a_relative_error_of_a_few_answers_is_left_out(tmp_path):
+    """As verdicts leave it out: of 29 answers there is none, of 30 there is one."""
+    for answers in (29, 30):
+        table = make_table(100, METHODS[:1], (50,), (0.5,), ("shape",))
+        lost = table["replicate"] >= answers
+        numbers = {name: table[name].mask(lost) for name in ("estimate", "se", "lower", "upper")}
+        table = table.assign(**numbers, status=np.where(lost, "fit_error", "ok"))
+        found = summarize(table).set_index("measure").loc["relerror"]
+        shown = report._rounded(found["value"], found["mcse"])
+        html, md = write(tmp_path / str(answers), table)
+        assert ("{}<small>({})</small>".format(*shown) in html) == (answers == 30)
+        assert ("| {} ({})".format(*shown) in md) == (answers == 30)
+        for page in (html, md):
+            assert ">model SE / empirical SE</text>" not in page or answers == 30
+            assert "fewer than 30 answers" in page
+
+
 def test_the_zip_plot_says_that_it_shows_some_parameters_only(tmp_path):
     parameters = [f"p{k}" for k in range(6)]
     table = make_table(30, METHODS[:2], (20,), (0.5,), ("ml",))
