@@ -54,7 +54,7 @@ WORDS = {
     "one-sided": Word("\u25e7", "odd", "side", "intervals miss on one side"),
     "biased": Word("\u21e5", "odd", "bias", "estimate biased, so that intervals miss"),
     "erratic": Word("\u2248", "odd", "wild", "standard error far from the exact one in some fits"),
-    "unstable": Word("\u2715", "bad", "fails", "too many replicates without an answer"),
+    "unstable": Word("\u2715", "bad", "only", "too many replicates without an answer"),
     "no-answer": Word("\u2205", "bad", "none", "no answer at all"),
 }
 
@@ -296,7 +296,7 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
     legend = "; ".join(f"{WORDS[word].short}: {WORDS[word].meaning}" for word in found)
     numbers = (
         "The numbers are the coverage and its 95 % Monte Carlo interval; where too many replicates "
-        "have no answer, how many have one."
+        "have no answer, how many have one, of how many."
     )
     said = ([f"{legend}."] if legend else []) + [numbers, "", *map(printable, headline(verdicts))]
     lines += [part for text in said for part in (textwrap.wrap(text, 99) or [""])]
@@ -669,7 +669,7 @@ def _duration(seconds: float) -> str:
 def _shares(row: Mapping[Any, Any]) -> Content:
     """Write coverage and its interval; where answers are missing, how many there are instead."""
     if row["verdict"] in FEW:
-        return {"cover": f"{row['n']:,}", "interval": f"of {row['asked']:,}"}
+        return {"cover": f"{row['n']:,}", "interval": f"of {row['asked']:,} answered"}
     known = math.isfinite(row["cover_lower"])
     ends = f"[{_decimal(row['cover_lower'])}, {_decimal(row['cover_upper'])}]" if known else ""
     return {"cover": _decimal(row["cover"]), "interval": ends}

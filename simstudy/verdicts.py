@@ -340,14 +340,20 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
         said.append(f"Trust in every case ({_size(verdict_frame, labels)}): {names}.")
     else:
         said.append(f"No method has earned trust in every case ({_size(verdict_frame, labels)}).")
-        said += _best(tallies)
     said += [
         f"{listed(names)}: no fault found; {fate}." for fate, names in fates.get("open", {}).items()
     ]
-    partly = [f"{listed(names)}: {fate}." for fate, names in fates.get("partly", {}).items()]
-    said += partly[:_SENTENCES]
+    best = set() if "always" in fates else _best(tallies)
+    # methods with one fate have one rank
+    partly = sorted(fates.get("partly", {}).items(), key=lambda item: item[1][0] not in best)
+    said += [
+        f"Best of those tried: {listed(names)}, with {fate}."
+        if names[0] in best
+        else f"{listed(names)}: {fate}."
+        for fate, names in partly[:_SENTENCES]
+    ]
     if partly[_SENTENCES:]:
-        rest = [name for names in list(fates["partly"].values())[_SENTENCES:] for name in names]
+        rest = [name for _, names in partly[_SENTENCES:] for name in names]
         said.append(f"Trust or faults in some cases only, see the table: {listed(rest)}.")
     if "never" in fates:
         never = (f"{listed(names)} ({fate})" for fate, names in fates["never"].items())
@@ -381,16 +387,12 @@ def _tally(rows: pd.DataFrame) -> _Tally:
     return _Tally(trusted, len(words) - trusted - opened, opened)
 
 
-def _best(tallies: dict[str, _Tally]) -> list[str]:
-    """Name the methods with most trust, or where there is none with the fewest faults."""
+def _best(tallies: dict[str, _Tally]) -> set[str]:
+    """Name the methods with most trust, of these those with the fewest faults; none without any."""
     rank = {name: (t.trusted / t.cases, -t.faulty / t.cases) for name, t in tallies.items()}
     best = [name for name in rank if rank[name] == max(rank.values())]
-    of = tallies[best[0]]
-    if len(best) == len(rank) or not of.trusted + of.faulty:  # all alike, or nothing known of them
-        return []
-    less = f", undecided in {of.open}" if of.open else ""
-    return [f"Best of those tried: {listed(best)}, with trust in {of.trusted} and a fault in "
-            f"{of.faulty} of {of.cases} cases{less}."]  # fmt: skip
+    alike = len(best) == len(rank)
+    return set() if alike or not tallies[best[0]].trusted else set(best)
 
 
 def _fate(rows: pd.DataFrame, tally: _Tally, labels: list[str]) -> tuple[str, str]:

@@ -236,10 +236,10 @@ def test_the_few_that_answered_are_said_instead_of_their_coverage(tmp_path):
     found = verdicts(summarize(table))
     assert set(found["verdict"]) == {"unstable"}
     html, md = write(tmp_path, table)
-    assert html.count('</span>6<small>of 250</small><small class="name">unstable') == len(found)
-    assert md.count("6 of 250 |") == len(found)
+    assert html.count('</span>6<small>of 250 answered</small><small class="name">unstable') == len(found)
+    assert md.count("6 of 250 answered |") == len(found)
     assert "6 of 250 answered" in md.partition("###")[0]
-    assert report.terminal_table(found).count("fails 6/250") == len(found)
+    assert report.terminal_table(found).count("only 6/250") == len(found)
 
 
 def test_a_relative_error_of_a_few_answers_is_left_out(tmp_path):
