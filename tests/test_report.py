@@ -236,7 +236,8 @@ def test_the_few_that_answered_are_said_instead_of_their_coverage(tmp_path):
     found = verdicts(summarize(table))
     assert set(found["verdict"]) == {"unstable"}
     html, md = write(tmp_path, table)
-    assert html.count('</span>6<small>of 250 answered</small><small class="name">unstable') == len(found)
+    few = '</span>6<small>of 250 answered</small><small class="name">unstable'
+    assert html.count(few) == len(found)
     assert md.count("6 of 250 answered |") == len(found)
     assert "6 of 250 answered" in md.partition("###")[0]
     assert report.terminal_table(found).count("only 6/250") == len(found)
