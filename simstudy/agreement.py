@@ -27,6 +27,7 @@ from simstudy.derivatives import rise_hessian, score_differences
 from simstudy.entangled import entangled
 from simstudy.equalities import Equality, Spread, summed, zero_mean
 from simstudy.estimators import MaximumLikelihood
+from simstudy.lock import turn
 from simstudy.study import Scenario, Study, draw
 from simstudy.written import read_csv, save_rows
 
@@ -116,17 +117,17 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
 def keep(study: Study, folder: Path) -> None:
     """Write `agreement.csv` into a results folder, unless it holds what would be written.
 
-    One that is damaged, or of an older version, is made again. Without pandas where there is no
-    such file yet: a run begins with this, and loads pandas when its workers work.
+    One that is damaged, or of an older version, is made again. Of shards that begin at the same
+    time each tests for itself, and what the first has written stays. Without pandas where there is
+    no such file yet: a run begins with this, and loads pandas when its workers work.
     """
     path = folder / FILE
-    stored = _read(path) if path.exists() else None
-    if stored is not None:
-        cells = {(row.scenario, row.estimator) for row in stored.itertuples()}
-        enough = len(stored) and stored["available"].max() >= min(DRAWS, study.replicates)
-        if enough and cells >= {(s.key, e.name) for s, e in _asked(study)}:
-            return
-    save_rows(_tests(study, DRAWS, SECONDS), COLUMNS, path)
+    if _is_enough(path, study):
+        return
+    rows = _tests(study, DRAWS, SECONDS)
+    with turn(folder):
+        if not _is_enough(path, study):  # meanwhile
+            save_rows(rows, COLUMNS, path)
 
 
 def kept(folder: Path) -> pd.DataFrame:
@@ -148,6 +149,16 @@ def kept(folder: Path) -> pd.DataFrame:
         )
         return pd.DataFrame(columns=list(COLUMNS))
     return stored
+
+
+def _is_enough(path: Path, study: Study) -> bool:
+    """Tell whether a file holds every cell of a study, of as many data sets as there would be."""
+    stored = _read(path) if path.exists() else None
+    if stored is None or not len(stored):
+        return False
+    cells = {(row.scenario, row.estimator) for row in stored.itertuples()}
+    enough = stored["available"].max() >= min(DRAWS, study.replicates)
+    return bool(enough) and cells >= {(s.key, e.name) for s, e in _asked(study)}
 
 
 def _read(path: Path) -> pd.DataFrame | None:

@@ -1,5 +1,6 @@
 """A mechanism that does not match its likelihood is told so, and one that does is left alone."""
 
+import contextlib
 import time
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ from numpy.testing import assert_allclose
 from scipy.signal import lfilter
 from scipy.stats import kstest
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Model, Study, grid
+from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Model, Study, grid, lock
+from simstudy import agreement as agreement_module
 from simstudy.agreement import FALSE_ALARM, agreement, alarms, keep, kept
 from simstudy.equalities import summed, zero_mean
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL
@@ -401,6 +403,31 @@ def test_it_is_done_again_only_when_there_is_more_to_see(tmp_path):
     for replicates, draws in ((60, 60), (80, 80), (70, 80), (5000, 300)):
         keep(replace(made, replicates=replicates), tmp_path)
         assert pd.read_csv(tmp_path / "agreement.csv")["draws"][0] == draws
+
+
+def test_of_shards_that_begin_together_the_first_that_has_written_stays(tmp_path, monkeypatch):
+    """A shard that was slower, on a busy machine, does not put fewer draws in place of more."""
+    made = study(exponential.MODEL, exponential.MECHANISM, 300, n=10, rate=1.0)
+    whole, tests, turns = agreement_module._tests, [], []
+
+    def slow(*asked):
+        monkeypatch.setattr(agreement_module, "_tests", whole)
+        keep(made, tmp_path)  # another shard begins later, and is done earlier
+        tests.append([row | {"draws": 50} for row in whole(*asked)])
+        return tests[-1]
+
+    @contextlib.contextmanager
+    def noted(folder):
+        with lock.turn(folder):
+            turns.append(len(list(folder.glob(".lock-manifest.*"))))
+            yield
+
+    monkeypatch.setattr(agreement_module, "_tests", slow)
+    monkeypatch.setattr(agreement_module, "turn", noted, raising=False)
+    keep(made, tmp_path)
+    assert len(tests) == 1
+    assert list(kept(tmp_path)["draws"]) == [300]
+    assert turns == [1, 1]
 
 
 def test_what_the_time_allowed_is_kept_and_said(tmp_path, monkeypatch):
