@@ -20,16 +20,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simstudy.arrays import Array
+from simstudy.arrays import Array, observations
 from simstudy.cluster import Dask, by_value, on_dask
-from simstudy.estimators import MaximumLikelihood, describe
+from simstudy.estimators import MaximumLikelihood
 from simstudy.executors import Home, survey
+from simstudy.first_look import first_look, isolated_look
 from simstudy.interrupts import exposed, interrupted, interruptible, left, shielded
 from simstudy.lock import WHOLE, held, set_aside, turn
 from simstudy.methods import Refits
+from simstudy.programs import bucket
 from simstudy.progress import Failures, Progress, Stopped
-from simstudy.records import AnswerError, Block, Status
-from simstudy.repeats import check_repeats, other_random_state
+from simstudy.records import Block, Status
 from simstudy.replicate import block, limited, unanswered
 from simstudy.store import Store, placed
 from simstudy.study import Reference, Scenario, Study, StudyError, example, load
@@ -43,7 +44,7 @@ from simstudy.supervise import (
     Task,
     answers,
 )
-from simstudy.timelimit import STOPS, Limit
+from simstudy.timelimit import Limit
 from simstudy.workers import start
 from simstudy.written import near
 
@@ -52,7 +53,9 @@ BYTES_PER_TASK = 2**25  # of data
 LARGEST_BLOCK = 500
 FILLS_A_PROGRAM = 1024
 WORTH_COMPILING = 3000
+BLOCK_EFFORT, FIRST_EFFORT = 2**21, 2**18  # observations times parameters, 2**17 at a time
 BLOCK_WITH_LIMIT = 20
+MANY_JOBS = 64
 ENGINES = ("auto", "loop", "batched")
 
 
@@ -127,7 +130,8 @@ def run(
     replicates, seed : int, optional
         Instead of the study's own.
     jobs : int
-        Worker processes; -1 is one for each core, 1 is no worker at all.
+        Worker processes; -1 is one for each core. 1 is no worker at all: it begins at once, and
+        code that ends its process ends this one. Else replicates run in workers only.
     engine : {"auto", "loop", "batched"}
         The loop around SciPy, or compiled JAX programs; auto goes on with the engine that a folder
         was begun with, and otherwise picks by the number of fits and by what the models can do.
@@ -181,7 +185,8 @@ def run(
     store = Store(placed(out, study.name))  # before any of the study's code may change folder
     shown = near(store.folder, Path.cwd())
     left(f"what {shown} holds stays" if store.begun() else "nothing is stored yet", command)
-    jobs = workers(jobs)
+    alone = jobs == 1 and executor is None
+    jobs = workers(jobs, here=executor is None)
     if size is not None and size < 1:
         raise StudyError(f"size is {size}; give at least 1 replicate per block")
     if timeout is not None and not 0 < timeout < np.inf:
@@ -195,10 +200,14 @@ def run(
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
     whole = study if goal is None else replace(study, replicates=max(goal[1], study.replicates))
     engine, why = _engine(engine, whole, store, timeout)
-    # what may hang is not tried in this process
+    # what may hang or end its process is not tried in this one
     pace = SECONDS_PER_TASK / BLOCK_WITH_LIMIT
-    if timeout is None:
-        pace = _first(study, chosen, again=engine == "loop")
+    origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
+    if timeout is None and (alone or executor is not None):
+        pace = first_look(study, chosen, engine == "loop")
+    elif timeout is None:
+        load = functools.partial(_given, origin, study.seed, study.replicates)
+        pace = isolated_look(load, study, chosen, engine == "loop") or pace
     with held(store.folder, share), interruptible():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs, "goal": goal}
         with turn(store.folder):
@@ -218,15 +227,15 @@ def run(
             agreement.keep(study, store.folder)
         for path in store.check():
             print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
-        size = size or _size(engine, study, pace, jobs)
+        size, first = (size, size) if size else _sizes(engine, study, pace, jobs)
         todo = {}
         for since in store.begun_with():
             pending = store.pending(study, study.replicates, size, since)
             tasks = [task for task in pending if task[0] in chosen]
-            todo[since] = tasks if shard is None else _share(tasks, study.replicates, *shard)
-        origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
+            tasks = tasks if shard is None else _share(tasks, study.replicates, *shard)
+            todo[since] = _begun_small(tasks, first, jobs)
         call = functools.partial(work, origin, study.seed, study.replicates, engine, home)
-        ask = functools.partial(_answers, jobs=jobs, executor=executor, limit=timeout,
+        ask = functools.partial(_answers, jobs=jobs, alone=alone, executor=executor, limit=timeout,
                                 engine=engine)  # fmt: skip
         total = sum(last - first for tasks in todo.values() for _, first, last in tasks)
         before = _done(study, store)
@@ -353,7 +362,7 @@ def work(
     with what runs at home.
     """
     differing = () if home is None else tuple(home.compared())
-    study = replace(_study(origin), seed=seed, replicates=replicates)
+    study = _given(origin, seed, replicates)
     if methods is not None:
         study = study.part(methods)
     compiling = 0.0
@@ -368,6 +377,11 @@ def work(
         found = batched.block(study, *task)
         compiling = programs.compiling() - before
     return Answer({name: part.arrays() for name, part in found.items()}, compiling, differing)
+
+
+def _given(origin: Reference | _Value, seed: int, replicates: int) -> Study:
+    """Return the study that is run."""
+    return replace(_study(origin), seed=seed, replicates=replicates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,12 +412,15 @@ def _answers(
     call: Callable[..., Answer],
     tasks: Sequence[Task],
     jobs: int,
+    alone: bool,
     executor: Executor | None,
     limit: float | None,
     engine: str,
 ) -> Generator[tuple[Task, Answer | SetAside]]:
     """Yield the answers as they come: from here, from local workers, or from an executor."""
-    if executor is None and limit is None and (jobs == 1 or len(tasks) < 2):
+    if not tasks:
+        return
+    if alone and limit is None:
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(limits=1):
@@ -434,60 +451,6 @@ def _unheard() -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         yield
-
-
-def _first(study: Study, chosen: Sequence[int], again: bool) -> float:
-    """Run replicate 0 of every scenario here; return the mean seconds one replicate takes.
-
-    An exception that comes again for replicates 1 to 4 is a programming error and stops the study
-    with its traceback; one that does not is that data set's. Then replicate 0 runs once more, under
-    another state of the global random generators: two answers are refused. With `again` in every
-    scenario, where there is time for it, and that run is timed: the first call loads and caches.
-    Otherwise where an estimator has not been seen twice.
-    """
-    from threadpoolctl import threadpool_limits
-
-    began = time.perf_counter()
-    answers: dict[int, dict[str, Block]] = {}
-    with threadpool_limits(limits=1):
-        for index in chosen:
-            try:
-                answers[index] = block(study, index, 0, 1, strict=True)
-            except STOPS:
-                raise
-            except BaseException as error:
-                for replicate in range(1, 5):
-                    if _answered(study, index, replicate):
-                        break
-                else:
-                    if isinstance(error, AnswerError):
-                        key = study.scenarios[index].key
-                        raise StudyError(f"scenario {key!r}: {error}") from None
-                    if isinstance(error, Exception):
-                        raise error
-                    raise StudyError(f"the study's code ended the process: {describe(error)}")
-        spent = time.perf_counter() - began
-        whole = again and spent < SECONDS_PER_TASK
-        began = time.perf_counter()
-        seen: set[str] = set()
-        for index in chosen:
-            if whole or not seen >= answers.get(index, {}).keys():
-                with other_random_state():
-                    found = block(study, index, 0, 1)
-                check_repeats(study.scenarios[index], answers.get(index, {}), found)
-                seen |= answers.get(index, {}).keys()
-    return (time.perf_counter() - began if whole else spent) / len(chosen)
-
-
-def _answered(study: Study, index: int, replicate: int) -> bool:
-    """Tell whether a replicate raises nothing."""
-    try:
-        block(study, index, replicate, replicate + 1, strict=True)
-    except STOPS:
-        raise
-    except BaseException:
-        return False
-    return True
 
 
 def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> tuple[str, str]:
@@ -554,19 +517,35 @@ def _fits(study: Study, scenario: Scenario) -> int:
     return study.replicates * len(study.answering(scenario)) + sum(refits)
 
 
-def _size(engine: str, study: Study, pace: float, jobs: int) -> int:
-    """Choose the replicates per block: two seconds' work, or what fills a program, not memory."""
+def _sizes(engine: str, study: Study, pace: float, jobs: int) -> tuple[int, int]:
+    """Choose the replicates per block, and of the first ones, which are stored soon.
+
+    About two seconds' work by the loop. In batches what fills a program, neither memory nor time:
+    the work of a replicate is that of its fits, each of its padded length and its parameters.
+    """
     if engine == "loop":
-        return int(np.clip(SECONDS_PER_TASK / pace, 1, LARGEST_BLOCK))
+        size = int(np.clip(SECONDS_PER_TASK / pace, 1, LARGEST_BLOCK))
+        return size, size
     data = [example(study, scenario) for scenario in study.scenarios]
     large = max(
         sum(np.asarray(v).nbytes for v in (d.values() if isinstance(d, Mapping) else [d]))
         for d in data
     )
-    most = np.clip(BYTES_PER_TASK // large, 1, 4 * FILLS_A_PROGRAM)
+    length = max(bucket(observations(d)) for d in data)
+    width = max(len(estimator.parameters) for estimator in study.estimators)
     fits = max(_fits(study, scenario) for scenario in study.scenarios) / study.replicates
+    effort = length * width * fits
+    most = np.clip(min(BYTES_PER_TASK // large, BLOCK_EFFORT // effort), 1, 4 * FILLS_A_PROGRAM)
     least = np.clip(FILLS_A_PROGRAM / fits, 1, most)
-    return int(np.clip(study.replicates // (2 * jobs), least, most))
+    size = int(np.clip(study.replicates // (2 * jobs), least, most))
+    return size, int(np.clip(FIRST_EFFORT // effort, 1, size))
+
+
+def _begun_small(tasks: Sequence[Task], size: int, jobs: int) -> list[Task]:
+    """Cut a small task from each that the workers begin with."""
+    now = [(index, first, min(first + size, last)) for index, first, last in tasks[:jobs]]
+    rest = [(index, first + size, last) for index, first, last in tasks[:jobs]]
+    return [*now, *(task for task in rest if task[1] < task[2]), *tasks[jobs:]]
 
 
 def _share(tasks: Sequence[Task], replicates: int, part: int, parts: int) -> list[Task]:
@@ -583,12 +562,19 @@ def _with(study: Study, replicates: int | None, seed: int | None) -> Study:
     return study if seed is None else replace(study, seed=seed)
 
 
-def workers(jobs: int) -> int:
-    """Resolve the number of workers."""
+def workers(jobs: int, *, here: bool = True) -> int:
+    """Resolve the number of workers; so many as this machine can use where they are here."""
     if jobs == 0 or jobs < -1:
         raise StudyError(f"jobs is {jobs}; give at least 1, or -1 for one on each core")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return int(cores or 1) if jobs == -1 else jobs
+    cores = int(cores or 1)
+    most = max(MANY_JOBS, 4 * cores)
+    if here and jobs > most:
+        raise StudyError(
+            f"jobs is {jobs:,}, and this machine has {cores} cores; give at most {most}, or -1 for "
+            "one on each core"
+        )
+    return cores if jobs == -1 else jobs
 
 
 def _chosen(study: Study, scenarios: Sequence[int] | None) -> list[int]:

@@ -7,6 +7,7 @@ aside with its status, and each answer is yielded once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import math
 import os
@@ -119,7 +120,9 @@ class Local:
         except BrokenExecutor:
             raise
         except (OSError, RuntimeError) as error:  # no memory, no process, no thread
-            raise NoWorkers(f"{self.jobs} worker processes cannot be started ({error})") from error
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            where = ": /dev/shm, where processes meet" if full else ""
+            raise NoWorkers(f"workers cannot be started ({error}{where})") from error
         return future
 
     def died(self, error: BaseException) -> bool:
@@ -185,6 +188,17 @@ class Given:
         """Leave the executor to whom it belongs."""
         for future in flying:
             future.cancel()
+
+
+def answer_alone(call: Callable[[Task], Any], pool: Local) -> Any:
+    """Return what one worker answers; raise BrokenExecutor where it died."""
+    future = pool.submit(call, (0, 0, 1), alone=True)
+    try:
+        _awaited([future], pool, 1)
+    except BaseException:
+        pool.renew()
+        raise
+    return future.result()
 
 
 def answers(

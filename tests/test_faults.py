@@ -4,6 +4,7 @@ Each study below disturbs some of its replicates; the table of the rest is equal
 of a run without any disturbance, by local workers and by a Dask cluster of real processes.
 """
 
+import json
 import os
 import re
 import shutil
@@ -190,8 +191,6 @@ def rows(folder):
 
 def disturbed(home, folder, monkeypatch, faults, on="loky", **options):
     """Run with faults by replicate: (kind, where, once); return statuses and messages of those."""
-    import json
-
     monkeypatch.setenv("FAULTS", json.dumps(faults))
     study, reference = load(home / "faulty.py")
     with connected("local", 2) if on == "dask" else nullcontext() as executor:
@@ -254,6 +253,41 @@ def test_a_replicate_that_always_kills_its_worker_is_set_aside(home, tmp_path, m
     for status, message in found.values():
         assert status == "crashed"
         assert "died 2 times while it ran this alone" in message
+
+
+@pytest.mark.parametrize("kind", ["segmentation", "exit", "kill"])
+def test_the_first_replicate_may_end_its_process_even_of_a_study_of_one_task(
+    home, tmp_path, monkeypatch, kind
+):
+    monkeypatch.setenv("FAULTS", json.dumps({"0": (kind, "draw", "")}))
+    study, reference = load(home / "faulty.py")
+    outcome = run(study, reference=reference, out=tmp_path / "r", jobs=2, quiet=True, replicates=5)
+    assert (outcome.done, outcome.asked) == (5, 5)
+    audit = Result(tmp_path / "r").audit()
+    assert audit["status"].astype(str).tolist() == ["crashed", *["ok"] * 4]
+    assert "died 2 times while it ran this alone" in audit["message"][0]
+
+
+def test_code_that_always_ends_its_process_is_refused_with_a_sentence(home, tmp_path, monkeypatch):
+    faults = {str(i): ("segmentation", "draw", "") for i in range(24)}
+    monkeypatch.setenv("FAULTS", json.dumps(faults))
+    study, reference = load(home / "faulty.py")
+    with pytest.raises(StudyError, match=r"'m n=6': the study's code ends its process in each"):
+        run(study, reference=reference, out=tmp_path / "r", jobs=2, quiet=True)
+    assert not (tmp_path / "r").exists()
+
+
+def test_workers_that_cannot_be_started_are_not_the_folder_s_fault(home, tmp_path, monkeypatch):
+    def full(jobs):
+        raise OSError(28, "No space left on device")  # as /dev/shm is full
+
+    study, reference = load(home / "faulty.py")
+    options = {"reference": reference, "out": tmp_path / "r", "jobs": 2, "size": 4, "quiet": True}
+    says = r"workers cannot be started \(.*No space left on device: /dev/shm.*--jobs"
+    for module, error in (("run", Stopped), ("first_look", StudyError)):
+        monkeypatch.setattr(f"simstudy.{module}.start", full)
+        with pytest.raises(error, match=says):
+            run(study, **options)
 
 
 @ON

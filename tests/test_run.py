@@ -389,15 +389,36 @@ def test_engines_are_not_mixed_in_one_folder(tmp_path, begun, asked):
     assert len(rows(tmp_path / "r")[0]) == 3
 
 
+@pytest.mark.parametrize(
+    ("n", "fewer", "most", "soon"), [(10, {}, 1250, 1250), (20_000, {}, 64, 8), (10, 199, 163, 20)]
+)
+def test_blocks_of_the_batched_engine_are_small_where_replicates_take_long(n, fewer, most, soon):
+    """Lanes are padded to 64 and 32,768 observations; 200 fits are 200 times the work."""
+    methods = [OBSERVED, Bootstrap(refits=Refits(199))] if fewer else [OBSERVED]
+    mechanism = Mechanism("m", lambda rng: rng.exponential(size=n), lambda: {"rate": 1})
+    estimators = [MaximumLikelihood(exponential.MODEL, methods)]
+    study = Study("s", [Scenario(mechanism, {})], estimators, replicates=5000, seed=1)
+    assert simstudy.run._sizes("batched", study, 0.1, 2) == (most, soon)
+
+
+def test_what_workers_begin_with_is_stored_soon():
+    tasks = [(0, 0, 50), (0, 50, 100), (0, 100, 150)]
+    assert simstudy.run._begun_small(tasks, 10, 2) == [
+        (0, 0, 10), (0, 50, 60), (0, 10, 50), (0, 60, 100), (0, 100, 150)
+    ]  # fmt: skip
+    assert simstudy.run._begun_small(tasks[:1], 50, 2) == tasks[:1]
+    assert simstudy.run._begun_small([], 50, 2) == []
+
+
 def test_a_share_does_not_mix_engines_with_one_that_begins_meanwhile(tmp_path, monkeypatch):
     """It looks again when nobody else can begin: jobs of an array start at the same time."""
-    study, first = exponentials(replicates=2), simstudy.run._first
+    study, first = exponentials(replicates=2), simstudy.run.first_look
 
     def meanwhile(*arguments, **options):
         Store(tmp_path / "r").open(study, None, {"engine": "batched", "engine_why": "", "jobs": 1})
         return first(*arguments, **options)
 
-    monkeypatch.setattr(simstudy.run, "_first", meanwhile)
+    monkeypatch.setattr(simstudy.run, "first_look", meanwhile)
     with pytest.raises(StudyError, match="begun with the batched engine"):
         run(study, out=tmp_path / "r", jobs=1, quiet=True, engine="loop", shard=(1, 2))
     assert Store(tmp_path / "r").pieces() == []
@@ -600,6 +621,7 @@ def test_where_the_likelihood_only_rises_every_row_says_that_nothing_was_fitted(
         ({"replicates": 0}, ("replicates is 0", "at least 1")),
         ({"replicates": -5}, ("replicates is -5", "at least 1")),
         ({"seed": -1}, ("seed is -1", "at least 0")),
+        ({"jobs": 100_000}, ("jobs is 100,000", "cores", "at most", "-1")),
         ({"size": 0}, ("size is 0", "at least 1")),
         ({"size": -2}, ("size is -2", "at least 1")),
         ({"timeout": 0}, ("timeout is 0", "more than 0")),
@@ -624,6 +646,7 @@ def test_no_worker_starts_when_the_input_is_wrong(tmp_path, monkeypatch):
         raise AssertionError("a worker was started")
 
     monkeypatch.setattr(simstudy.run, "start", workers)
+    monkeypatch.setattr(simstudy.run, "isolated_look", lambda *given: 1.0)
     (tmp_path / "file").write_text("")
     constant = exponentials(lambda rng: np.ones(10))
     for study, folder in ((constant, tmp_path / "r"), (exponentials(), tmp_path / "file")):
@@ -779,4 +802,4 @@ def test_the_commands_workers_are_forked_from_a_server(tmp_path):
     command = [sys.executable, "-m", "simstudy", "run", str(path), "--out", str(tmp_path / "r"),
                "--jobs", "2", "--block", "5", "--quiet"]  # fmt: skip
     subprocess.run(command, check=True, cwd=Path(simstudy.run.__file__).parents[1])
-    assert seen.read_text().split().count("True") == 40
+    assert seen.read_text().split().count("True") == 40 + 2  # and the first look
