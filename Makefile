@@ -83,7 +83,7 @@ clean-cache: $(stamp)  ## Empty the cache of compiled programs
 	@rm -rf "$$($(bin)/python -c 'from simstudy.programs import cache_folder; print(cache_folder())')"
 
 .PHONY: chaos
-chaos: $(stamp)  ## Kill and damage ROUNDS runs at random; every table must come out the same
+chaos: $(stamp)  ## Kill, damage and interrupt ROUNDS runs at random; tables must come out the same
 	@$(bin)/python benchmarks/chaos.py $(if $(ROUNDS),--rounds $(ROUNDS))
 	@$(bin)/python benchmarks/locks.py
 	@$(bin)/python benchmarks/manifests.py

@@ -1,15 +1,18 @@
 """Kill the parent and workers of a run at random and flip bits in what it stored, again and again.
 
-    python benchmarks/chaos.py --rounds 20
+    python benchmarks/chaos.py --rounds 20 --interrupts 10
 
 Every round ends with a run that is left alone; its table must be that of the undisturbed run, bit
-for bit.
+for bit. Then so many runs are interrupted at random moments for each number of workers and each
+engine: each must end within three seconds, with exit status 130, what is stored and how to go on,
+and nothing of it may be left running.
 """
 
 import argparse
 import contextlib
 import hashlib
 import os
+import pty
 import random
 import shutil
 import signal
@@ -54,6 +57,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=20)
     options.add_argument("--replicates", type=int, default=300)
+    options.add_argument("--interrupts", type=int, default=10, help="of each kind of run")
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
     chance = random.Random(given.seed)
@@ -71,8 +75,90 @@ def main() -> int:
               flush=True)  # fmt: skip
         shutil.rmtree(home / "round")
     print(f"{equal} of {given.rounds} rounds equal")
+    good = interrupt_all(study, home, given.interrupts, chance)
     shutil.rmtree(home)
-    return 0 if equal == given.rounds else 1
+    return 0 if good and equal == given.rounds else 1
+
+
+def interrupt_all(study: Path, home: Path, count: int, chance: random.Random) -> bool:
+    """Interrupt runs at random; print what came of it by workers and engine."""
+    study.write_text(STUDY.replace("REPLICATES", "20_000").replace("0.005", "0.001"))
+    print(f"\n{'jobs':>4} {'engine':<8} {'sent':>5} {'good':>5} {'over':>5} {'worst':>8}")
+    perfect = True
+    for jobs in (1, 2, 4, 16):
+        for engine in ("loop", "batched"):
+            seen = [interrupt(study, home / "r", jobs, engine, chance) for _ in range(count)]
+            sent = [one for one in seen if one is not None]
+            good = [seconds for seconds, trouble in sent if not trouble]
+            worst = max((seconds for seconds, _ in sent), default=0.0)
+            print(f"{jobs:4} {engine:<8} {len(sent):5} {len(good):5} {count - len(sent):5} "
+                  f"{worst:6.2f} s", flush=True)  # fmt: skip
+            for _, trouble in sent:
+                if trouble:
+                    print(f"     {trouble}", flush=True)
+            perfect &= len(good) == len(sent)
+    return perfect
+
+
+def interrupt(
+    study: Path, folder: Path, jobs: int, engine: str, chance: random.Random
+) -> tuple[float, str] | None:
+    """Interrupt one run; return the seconds until its end, and what was wrong; None if too late."""
+    shutil.rmtree(folder, ignore_errors=True)
+    how = chance.choice([signal.SIGINT, signal.SIGTERM])
+    send = chance.choice([os.kill, os.killpg])
+    terminal, after = chance.random() < 0.5, chance.uniform(0.15, 15)
+    command = [sys.executable, "-m", "simstudy", "run", str(study), "--out", str(folder),
+               "--jobs", str(jobs), "--engine", engine]  # fmt: skip
+    here, there = pty.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(
+        command, stdout=there, stderr=there, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    os.close(there)
+    os.set_blocking(here, False)
+    said, sent = b"", 0.0
+    began = time.monotonic()
+    while process.poll() is None and not (sent and time.monotonic() - sent > 20):
+        if not sent and time.monotonic() - began > after:
+            sent = time.monotonic()
+            send(process.pid, how)
+        with contextlib.suppress(OSError):  # nothing yet, or nobody there any more
+            said += os.read(here, 1 << 16)
+        time.sleep(0.005)
+    ended = time.monotonic()
+    with contextlib.suppress(OSError):
+        while part := os.read(here, 1 << 16):
+            said += part
+    os.close(here)
+    if not sent:
+        return None
+    time.sleep(1.0)  # for what tidies up semaphores
+    trouble = []
+    if ended - sent > 3:
+        trouble.append(f"{ended - sent:.1f} s")
+    if process.poll() != 130:
+        trouble.append(f"status {process.poll()}")
+    if b"to go on: simstudy run" not in said or b"Traceback" in said:
+        trouble.append(f"said {said[-2500:]!r}")
+    if left := session(process.pid):
+        trouble.append(f"left {left}")
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kind = f"{how.name} {'to all' if send is os.killpg else 'to one'} after {after:.2f} s: "
+    return ended - sent, kind + ", ".join(trouble) if trouble else ""
+
+
+def session(leader: int) -> list[int]:
+    """List the processes of a session that are alive."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, own = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(own) == leader and state not in "ZX":
+                found.append(int(stat.parent.name))
+    return found
 
 
 def start(study: Path, folder: Path) -> subprocess.Popen:
@@ -122,16 +208,15 @@ def end(pid: int, how: signal.Signals) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """List the worker processes of a run: its children that run loky's worker."""
+    """List the workers of a run, below its guardian, the process that works, and their server."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in path.read_text().split():
-            try:
+        for child in map(int, path.read_text().split()):
+            with contextlib.suppress(OSError):
                 words = Path(f"/proc/{child}/cmdline").read_text()
-            except OSError:
-                continue
-            if "popen_loky" in words:
-                found.append(int(child))
+                below = children(child)
+                server = "forkserver" in Path(f"/proc/{pid}/cmdline").read_text()
+                found += [child] if "popen_loky" in words or server else below
     return found
 
 

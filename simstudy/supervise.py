@@ -151,9 +151,13 @@ class Local:
             for pid in list(getattr(executor, "_processes", {})):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, KILL)
-            if queue := getattr(executor, "_call_queue", None):
-                queue.cancel_join_thread()  # nobody reads any more what it has to hand over
-            executor.shutdown(wait=False, kill_workers=True)
+            # Its thread then finds the workers dead. Told to kill them, it fails by what is not
+            # yet handed over; and it waits for ever for half an answer, or to hand on a task.
+            if calls := getattr(executor, "_call_queue", None):
+                calls.cancel_join_thread()
+            if answered := getattr(executor, "_result_queue", None):
+                answered._writer.close()
+            executor.shutdown(wait=False)
         else:
             executor.shutdown()
 

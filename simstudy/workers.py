@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def warm_up() -> None:
     with contextlib.suppress(OSError):  # no socket where TMPDIR is long or cannot be written
         # else multiprocessing makes a folder that outlives a process that is killed
         multiprocessing.current_process()._config["tempdir"] = str(scratch())  # type: ignore[attr-defined]
-        resource_tracker.ensure_running()
+        with _muted(2):  # it says what it tidies up after an interrupt
+            resource_tracker.ensure_running()
         # Ctrl-C is for the process that has the terminal; the server begins with what is blocked
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -62,9 +64,25 @@ def start(jobs: int) -> Any:
 
 def mute() -> None:
     """Let nothing that this process prints reach the terminal, which shows the progress."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        os.dup2(nowhere, stream)
+        _mute(stream)
+
+
+@contextlib.contextmanager
+def _muted(stream: int) -> Iterator[None]:
+    """Do so for as long as the context lasts, and for processes that begin in it."""
+    kept = os.dup(stream)
+    _mute(stream)
+    try:
+        yield
+    finally:
+        os.dup2(kept, stream)
+        os.close(kept)
+
+
+def _mute(stream: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream)
     os.close(nowhere)
 
 
