@@ -51,6 +51,10 @@ NEARBY = 1e-2
 # A parameter whose logarithm still moves by so much with a Newton step runs off: what is left to
 # gain shrinks with every step, the step does not.
 MOVING = 1e-2
+# A fit without derivatives that is polished so far has no noise that matters.
+QUIET = 1e-10
+# Slopes that vanish altogether are those of steps too short to be seen.
+VANISHED = 1e-30
 # How often the search goes on from a lower point within a standard error.
 RETURNS = 12
 # Slopes over 0.14 standard errors put the maximum of a smooth f so near, for every parameter.
@@ -106,6 +110,14 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
+class _Outset:
+    """Where a search sets out, on the working scale, and rough standard errors there."""
+
+    working: Array
+    scale: Array
+
+
+@dataclass(frozen=True, slots=True)
 class _Point:
     """The objective at one point of the working scale, and the Newton step from there.
 
@@ -154,17 +166,18 @@ def maximize(
     ValueError
         When the start is outside its support or the log-likelihood is not finite there.
     """
-    working = outset = _start(target, start)
+    working = _start(target, start)
+    outset = _Outset(working, _scale(target, working))
     success, message, iterations, evaluations, inverse = True, "", 0, 0, None
     if optimizer is not None:
-        found = _scaled(target, working, optimizer)
+        found = _scaled(target, outset, optimizer)
         if target.value(from_working(found.x, target.model.supports)) < np.inf:
             working = found.x
         success, message = bool(found.success), str(found.message)
         iterations, evaluations = int(found.get("nit", 0)), int(found.nfev)
-    point = _look(target, working)
+    point = _look(target, working, scale=outset.scale)
     if np.isnan(point.edm):
-        point = _look(target, outset)
+        point = _look(target, outset.working, scale=outset.scale)
     status = Status.not_converged
     for _ in range(RETURNS):
         point, steps = _polish(target, point, outset)
@@ -176,7 +189,8 @@ def maximize(
         # A lower point within a standard error: this was not the place.
         point = _look(target, standing.lower)
         status = Status.not_converged
-    if point.axes is not None and _noisy_at(target, outset, point.axes):
+    polished = status == Status.ok and VANISHED < point.edm < QUIET
+    if point.axes is not None and not polished and _noisy_at(target, outset.working, point.axes):
         standing = Standing(Status.noisy)
         status = standing.status
     message = "; ".join(filter(None, [in_words(target, point.working, standing), message]))
@@ -207,7 +221,8 @@ def plain(
     -------
     Fit
         With `inverse` as the optimizer returned it, on the scale it worked on. The status is `ok`
-        wherever theta is inside its support and f finite: the optimizer is taken at its word.
+        wherever theta is inside its support, f finite and the line search not ABNORMAL: else the
+        optimizer is taken at its word.
     """
     supports = target.model.supports
     start = np.asarray(target.model.start(target.data), dtype=float)
@@ -232,7 +247,8 @@ def plain(
     theta = np.asarray(there(found.x), dtype=float)
     usable = bool(inside(theta, supports).all()) and target.value(theta) < np.inf
     point = _look(target, to_working(theta, supports)) if usable else _nowhere(theta)
-    status = Status.ok if usable else Status.not_converged
+    lost = "ABNORMAL" in str(found.message) or not np.isfinite(found.fun)
+    status = Status.not_converged if lost or not usable else Status.ok
     return _fit(
         target, point, status, bool(found.success), int(found.get("nit", 0)), int(found.nfev),
         inverse, str(found.message),
@@ -256,14 +272,14 @@ def _start(target: Objective, start: Array | None) -> Array:
     return to_working(theta, model.supports)
 
 
-def _scaled(target: Objective, working: Array, optimizer: str) -> Any:
+def _scaled(target: Objective, outset: _Outset, optimizer: str) -> Any:
     """Run the optimizer in coordinates in which every parameter has about unit curvature."""
     supports = target.model.supports
 
     def value(w: Array) -> float:
         return target.value(from_working(w, supports))
 
-    scale = _scale(target, working)
+    working, scale = outset.working, outset.scale
 
     def f(u: Array) -> float:
         return value(working + scale * u)
@@ -304,7 +320,9 @@ def _scale(target: Objective, working: Array) -> Array:
     return np.diagonal(axes[0])
 
 
-def _polish(target: Objective, point: _Point, outset: Array, most: int = 100) -> tuple[_Point, int]:
+def _polish(
+    target: Objective, point: _Point, outset: _Outset, most: int = 100
+) -> tuple[_Point, int]:
     """Take damped Newton steps to the maximum.
 
     At a maximum Newton's method squares the EDM. Where a parameter runs off to infinity it only
@@ -357,9 +375,11 @@ def closer(
 
     if not np.isfinite(hessian).all():
         return Standing(Status.not_converged)
-    onward = None if outset is None else _onward(target, working, value, outset)
-    if onward is not None:
-        return onward
+    if outset is not None:
+        start = _Outset(outset, _scale(target, outset))
+        onward = _onward(target, working, value, start)
+        if onward is not None:
+            return onward
     axes = axes_of(hessian) if axes is None else axes
     slope = axes.T @ gradient
     bend = axes.T @ hessian @ axes
@@ -376,14 +396,17 @@ def closer(
     return look_closer(f, working, value, looks, bends, alone(axes), bounded)
 
 
-def _closer(target: Objective, point: _Point, outset: Array | None) -> Standing:
-    """Look along the axes of a point."""
+def _closer(target: Objective, point: _Point, outset: _Outset) -> Standing:
+    """Look onward and along the axes of a point."""
+    onward = _onward(target, point.working, point.value, outset)
+    if onward is not None:
+        return onward
     return closer(
-        target, point.working, point.value, point.gradient, point.hessian, outset, point.axes
+        target, point.working, point.value, point.gradient, point.hessian, None, point.axes
     )
 
 
-def _standing(target: Objective, point: _Point, outset: Array) -> Standing:
+def _standing(target: Objective, point: _Point, outset: _Outset) -> Standing:
     """Judge where a polish ended."""
     if not np.isfinite(point.edm):
         return Standing(Status.not_converged)
@@ -395,7 +418,9 @@ def _standing(target: Objective, point: _Point, outset: Array) -> Standing:
         return Standing(Status.no_maximum, np.where(bounded, point.step, 0.0))
     if point.edm >= FAILED or point.coarse > COARSE * len(point.working):
         return Standing(_why(target, point))
-    standing = _closer(target, point, None)
+    standing = closer(
+        target, point.working, point.value, point.gradient, point.hessian, None, point.axes
+    )
     if standing.status != Status.ok or standing.lower is not None:
         return standing
     if point.edm >= FINE:
@@ -440,14 +465,14 @@ def _noisy_at(target: Objective, outset: Array, axes: Array) -> bool:
     return bool(noisy(values_of(target), outset[None], value, axes[None], 10 * SPOILING)[0])
 
 
-def _onward(target: Objective, working: Array, value: float, outset: Array) -> Standing | None:
+def _onward(target: Objective, working: Array, value: float, outset: _Outset) -> Standing | None:
     """Look once and twice as far again on the way from the start: a parabola rises there.
 
     Level it is where a parameter has run off, and what is left to gain hides in rounding; it falls
     on and on where there is no end, as for a perfect fit.
     """
-    ahead = working - outset
-    if not (np.abs(ahead) > MOVING * _scale(target, outset)).any():
+    ahead = working - outset.working
+    if not (np.abs(ahead) > MOVING * outset.scale).any():
         return None
     thetas = from_working(working + np.outer((1, 2), ahead), target.model.supports)
     first, second = (target.value(theta) - value for theta in thetas)
@@ -498,11 +523,12 @@ def _escape(target: Objective, point: _Point) -> _Point | None:
 
 
 def _look(
-    target: Objective, working: Array, value: float | None = None, before: _Point | None = None
-) -> _Point:
+    target: Objective, working: Array, value: float | None = None, before: _Point | None = None,
+    scale: Array | None = None,
+) -> _Point:  # fmt: skip
     """Evaluate the objective, its derivatives, the Newton step and the EDM at one point."""
     if target.score is None or target.hessian is None:
-        return _by_axes(target, working, value, before)
+        return _by_axes(target, working, value, before, scale)
     found, gradient, hessian = _derivatives(target, working, value)
     # The factorization reports what is not finite or not definite in one go.
     factor, trouble = dpotrf(hessian)
@@ -517,8 +543,9 @@ def _look(
 
 
 def _by_axes(
-    target: Objective, working: Array, value: float | None, before: _Point | None
-) -> _Point:
+    target: Objective, working: Array, value: float | None, before: _Point | None,
+    scale: Array | None,
+) -> _Point:  # fmt: skip
     """Look at a point by differences along the problem's own axes.
 
     Near the maximum the axes and the Hessian of the point before serve again, as long as the EDM
@@ -529,7 +556,7 @@ def _by_axes(
     values, x, at, p = values_of(target), working[None], np.array([value]), len(working)
     spent = 0 if before is None else before.evaluations
     if before is None or before.axes is None:
-        axes, count = first_axes(values, x, at)
+        axes, count = first_axes(values, x, at, None if scale is None else scale[None])
         spent += count
     else:
         axes = before.axes[None]
@@ -624,7 +651,7 @@ def _derivatives(
 ) -> tuple[float, Array, Array]:
     """Value, gradient and Hessian on the working scale; exact where the model has both."""
     if target.score is None or target.hessian is None:
-        point = _by_axes(target, working, value, None)
+        point = _by_axes(target, working, value, None, None)
         return point.value, point.gradient, point.hessian
     supports = target.model.supports
     theta = from_working(working, supports)

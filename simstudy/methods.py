@@ -402,7 +402,11 @@ class OptimizerInverse:
         if self.run.working:
             slope = slopes(theta, supports)[0]
             covariance = covariance * slope * slope[:, None]
+        # Nothing was learned of the curvature: the matrix is the one that the optimizer began with.
+        still = np.array_equal(sourced[0].inverse, np.eye(len(theta)))
         status = np.int8(sourced[0].status)
+        if still and status == Status.ok:
+            status = np.int8(Status.no_step)
         return standard(theta, covariance, status, self.interval, fitted.level, supports)
 
 

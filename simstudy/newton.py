@@ -123,7 +123,9 @@ def newton(f: Callable[[Array], Array], start: Array) -> dict[str, Array]:
     return dict(lax.while_loop(going, step, state))
 
 
-def along_axes(f: Callable[[Array], Array], working: Array, hessian: Array) -> tuple[Array, Array]:
+def along_axes(
+    f: Callable[[Array], Array], working: Array, value: Array, hessian: Array
+) -> tuple[Array, Array]:
     """Rises of f a unit away along the problem's own axes, both ways, `(2, p)`, and the axes.
 
     The axes are the columns of S L'^-1, L L' the Hessian of unit diagonal S H S; not finite where
@@ -135,7 +137,7 @@ def along_axes(f: Callable[[Array], Array], working: Array, hessian: Array) -> t
     factor = _factor(hessian * scale[:, None] * scale)
     eye = jnp.eye(working.shape[0])
     axes = jax.vmap(lambda e: scale * _solved(factor, factor @ e)[1])(eye)
-    found = jax.vmap(f)(jnp.concatenate([working + axes, working - axes])) - f(working)
+    found = jax.vmap(f)(jnp.concatenate([working + axes, working - axes])) - value
     return found.reshape(2, -1), axes
 
 

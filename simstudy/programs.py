@@ -151,7 +151,7 @@ def program(
     def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
         f, to_theta = _objective(loglik, supports, data, weights)
         found = newton(f, near(f, start))
-        found["rises"], found["axes"] = along_axes(f, found["working"], found["hessian"])
+        found["rises"], found["axes"] = _rises(f, found)
         if meat:
             theta = to_theta(found["working"])
             scores = jax.jacfwd(loglik)(theta, data)
@@ -160,6 +160,10 @@ def program(
 
     fits = _once(jax.vmap(one))
     return _with_differences(fits, _values(loglik, supports)) if rise else fits
+
+
+def _rises(f: Callable[[Array], Array], found: dict[str, Array]) -> tuple[Array, Array]:
+    return along_axes(f, found["working"], found["value"], found["hessian"])
 
 
 def _values(
@@ -211,7 +215,7 @@ def refit_program(
     def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
         f = _objective(loglik, supports, data, weights)[0]
         found = newton(f, start)
-        found["rises"], found["axes"] = along_axes(f, found["working"], found["hessian"])
+        found["rises"], found["axes"] = _rises(f, found)
         return {name: found[name] for name in REFITTED}
 
     return _once(jax.vmap(one, in_axes=(None, None, 0)))

@@ -92,8 +92,8 @@ _SENTENCES = {
     "the estimate, so differences give no curvature; use a bootstrap, or a smooth likelihood.",
     Status.noisy: "The log-likelihood is noisy, so differences give no curvature; fix its random "
     "numbers, or tighten its inner iterations.",
-    Status.no_step: "The optimizer took too few steps: its matrix is still, or nearly, the "
-    "identity it started from.",
+    Status.no_step: "The optimizer took no step: its matrix is still the identity it started "
+    "from, and says nothing of the curvature.",
     Status.crossed_limits: "The lower limit lies above the upper one.",
 }
 

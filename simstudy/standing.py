@@ -134,7 +134,7 @@ def _along(rise: Callable[[float], float], level: float, far: float) -> tuple[St
         return Status.saddle, 1.0
     for k in np.argsort(heights.min(axis=1)):
         if off[k]:
-            wall = np.isinf(rise(2 * ends[k])) and falls[k]
+            wall = np.isinf(rise(2 * ends[k])) and (falls[k] or abs(ends[k]) < 1)
             return (Status.not_smooth if wall else Status.no_maximum), ends[k]
         if falls[k]:
             return Status.ok, ends[k] * SHARES[int(np.argmin(heights[k]))]
@@ -171,7 +171,11 @@ def _shape(rise: Callable[[float], float], level: float) -> Status:
         t /= 2
     if LEAST < middle(1.0) < MOST or not middle(t / 2) > level:
         return Status.ok
-    powers = [np.log2(rise(side * t) / max(rise(side * t / 2), level)) for side in (1.0, -1.0)]
+    powers = [
+        np.log2(rise(side * h) / max(rise(side * h / 2), level))
+        for side in (1.0, -1.0)
+        for h in (t, t / 4)
+    ]
     if min(powers) > 2.7:
         return Status.degenerate
     return Status.not_smooth if max(powers) < 1.4 else Status.ok

@@ -470,12 +470,9 @@ def test_facts_of_a_regression_in_raw_units():
     model, mechanism = poisson_regression.RAW_MODEL, poisson_regression.RAW_MECHANISM
     found = ratios(model, lambda rng: mechanism.draw(rng, n=500), methods, 10)
     bfgs, lbfgsb, fixed, statsmodels, central = found
-    for inverse in (bfgs, lbfgsb):
-        # the identity: ten times, half a million times, a thirtieth
-        middle = np.median(inverse, axis=0)
-        assert 5 < middle[0] < 20
-        assert middle[1] > 1e5
-        assert middle[2] < 0.1
+    # the identity: it is ten times, half a million times, a thirtieth of what it should be
+    assert np.isnan(lbfgsb).all()
+    assert np.isnan(bfgs[..., 0]).mean() > 0.5
     assert np.isnan(fixed[:, 0]).mean() > 0.4
     assert 0.5 < np.median(statsmodels[..., 1]) < 0.95
     assert_allclose(central, 1, rtol=0, atol=1e-3)
@@ -499,11 +496,13 @@ def test_facts_of_bfgs_with_few_steps():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_restart_at_the_optimum_returns_the_identity(case):
-    """No step, no curvature: the standard errors are all 1, and nothing warns the user."""
+    """No step, no curvature: SciPy's standard errors would all be 1, with nothing to warn of it."""
     optimum = case_fitted(case.name, 0).fit.theta
     again = replace(case.model, start=lambda data: optimum)
     run = plain(objective(again, case.data[0]))
     assert run.iterations == 0
     assert run.success
+    assert_array_equal(run.inverse, np.eye(len(optimum)))
     found = infer(BFGS_INVERSE, fitted(again, case.data[0]))
-    assert_array_equal(found.se, np.ones(len(optimum)))
+    assert found.status == Status.no_step
+    assert np.isnan(found.se).all()
