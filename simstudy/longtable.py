@@ -12,7 +12,7 @@ from scipy.special import ndtri, stdtrit
 from simstudy.heard import warn
 from simstudy.montecarlo import Array, Vector
 from simstudy.pooling import check_pooled
-from simstudy.written import printable
+from simstudy.written import parse_number, printable
 
 NUMBERS = ("truth", "truth_mcse", "estimate", "se", "lower", "upper", "df")
 """The number columns of the long table; all but estimate are optional."""
@@ -320,8 +320,8 @@ def numbers(values: pd.Series) -> Array:
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_complex_dtype(values):
         return values.to_numpy(dtype=float, na_value=np.nan)
     text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
-    read = pd.to_numeric(text, errors="coerce")
-    wrong = (read.isna() & (text != "")).to_numpy()
+    read = np.array([_read(word) for word in text])
+    wrong = np.isnan(read) & (text != "").to_numpy()
     if wrong.any():
         first = text[wrong].iloc[0]
         comma = "; is its comma a decimal point?" if first.replace(",", "", 1).isdigit() else ""
@@ -329,7 +329,15 @@ def numbers(values: pd.Series) -> Array:
             f"column {values.name!r} holds the text {first!r} in {_row(wrong)}; it must hold "
             f"numbers, with missing ones left empty{comma}"
         )
-    return read.to_numpy(dtype=float)
+    return read
+
+
+def _read(word: str) -> float:
+    """Read a number; nan where it is none."""
+    try:
+        return parse_number(word)
+    except ValueError:
+        return np.nan
 
 
 def _row(wrong: Array, size: int | None = None) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simstudy.written import parse_csv
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -62,7 +64,8 @@ def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
     if kind not in _KINDS or (packed and kind not in _PACKABLE):
         raise ValueError(f"cannot read {str(path)!r}: give a file ending in {readable()}")
     reader, options, package = _KINDS[kind]
-    load = functools.partial(getattr(pd, reader), path, **options)
+    call = parse_csv if reader == "read_csv" else getattr(pd, reader)
+    load = functools.partial(call, path, **options)
     try:
         frame: pd.DataFrame = load()
         if reader in _WITH_WORDS:

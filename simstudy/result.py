@@ -18,7 +18,7 @@ from simstudy.store import Store
 from simstudy.study import StudyError
 from simstudy.summary import summarize
 from simstudy.verdicts import explain, verdicts
-from simstudy.written import defused, save_csv
+from simstudy.written import defused, parse_csv, save_csv
 
 IN_FIGURES = 2000
 
@@ -217,7 +217,7 @@ def _selftested(folder: Path) -> list[str]:
     """Say how the self-test ended whose outcome lies beside a results folder, if one does."""
     path = Path(folder).parent / "selftest.csv"
     try:
-        passed = pd.read_csv(path)["passed"]
+        passed = parse_csv(path)["passed"]
         if passed.dtype != bool or passed.empty:
             raise ValueError("passed is neither True nor False")
     except FileNotFoundError:

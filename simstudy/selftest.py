@@ -26,6 +26,7 @@ from simstudy.result import Result
 from simstudy.run import run
 from simstudy.study import Scenario, Study
 from simstudy.summary import performance
+from simstudy.written import parse_csv
 
 SEED = 20261120
 FAR = 4.5
@@ -170,7 +171,7 @@ _RSIMSUM = {
 def _reference() -> Iterator[Check]:
     """Measure a table that rsimsum has measured."""
     with (files("simstudy") / "selftest_estimates.csv").open() as file:
-        frame = pd.read_csv(file)
+        frame = parse_csv(file)
     found = performance(
         frame, estimate="estimate", se="se", truth=2.0, method="method", replicate="replicate",
         reference="A", mcse="morris", measures=list(_RSIMSUM),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 DAY = 86_400.0
+_NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)\s*", re.A | re.I)
 _DRAFT = re.compile(rf".+\.({NAME})\.[0-9a-f]+\.part")
 
 
@@ -105,11 +106,45 @@ def save_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: P
             writer.writerow("" if value != value else _mended(value) for value in values)
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read what `save_csv` wrote, with the words as they were."""
+def parse_csv(source: Any, **options: Any) -> pd.DataFrame:
+    r"""Read a table as `pandas.read_csv` does, its numbers to the last digit in every pandas.
+
+    Parameters
+    ----------
+    source : path or file
+    **options
+        As of `pandas.read_csv`.
+
+    Examples
+    --------
+    >>> import io
+    >>> from simstudy.written import parse_csv
+    >>> parse_csv(io.StringIO("b\n1.0202339663590723\n1e400"))["b"].tolist()
+    [1.0202339663590723, inf]
+    """
     import pandas as pd
 
-    frame = pd.read_csv(path)
+    if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1):
+        frame: pd.DataFrame = pd.read_csv(source, **options)
+        return frame
+    # by default older ones are a digit off, and take a column with a number like 1e400 for words
+    frame = pd.read_csv(source, float_precision="round_trip", **options)
+    for name in _words(frame) if "dtype" not in options else ():
+        with contextlib.suppress(ValueError):  # words indeed
+            frame[name] = [parse_number(word) for word in frame[name]]
+    return frame
+
+
+def parse_number(word: Any) -> float:
+    """Read a number to the last digit, of any size; raise ValueError for other words."""
+    if isinstance(word, bool) or (isinstance(word, str) and not _NUMBER.fullmatch(word)):
+        raise ValueError(f"{word!r} is not a number")
+    return float(word)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read what `save_csv` wrote, with the words as they were."""
+    frame = parse_csv(path)
     return frame.assign(**{name: frame[name].map(_as_it_was) for name in _words(frame)})
 
 

@@ -17,6 +17,7 @@ from simstudy.export import exported, save
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
 from simstudy.summary import summarize
+from simstudy.written import parse_csv
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 ESTIMATES = REFERENCE / "estimates.csv"
@@ -57,7 +58,7 @@ def execute(*arguments):
 def measured(*arguments):
     """Run the command and read what it wrote."""
     assert execute("performance", *arguments, "--out", "p.csv") == 0
-    return pd.read_csv("p.csv")
+    return parse_csv("p.csv")
 
 
 def check_alike(found, expected):
@@ -68,7 +69,7 @@ def check_alike(found, expected):
 
 def test_the_command_is_the_function():
     found = measured(ESTIMATES, *NAMED, "--reference", "A", "--level", 0.9)
-    frame = pd.read_csv(ESTIMATES)
+    frame = parse_csv(ESTIMATES)
     check_alike(found, performance(frame, **PYTHON, reference="A", level=0.9))
 
 
@@ -89,7 +90,7 @@ def test_morris_errors_are_those_of_rsimsum():
 def test_without_out_the_measures_go_to_standard_output(capsys):
     assert execute("performance", ESTIMATES, *NAMED) == 0
     found = pd.read_csv(io.StringIO(capsys.readouterr().out))
-    check_alike(found, performance(pd.read_csv(ESTIMATES), **PYTHON))
+    check_alike(found, performance(parse_csv(ESTIMATES), **PYTHON))
 
 
 def write(frame, name):
@@ -117,10 +118,10 @@ def write(frame, name):
     ],
 )  # fmt: skip
 def test_kinds_of_files(name):
-    frame = pd.read_csv(ESTIMATES)
+    frame = parse_csv(ESTIMATES)
     write(frame, name)
     found = measured(name, *NAMED, "--reference", "C")
-    expected = performance(pd.read_csv(ESTIMATES), **PYTHON, reference="C")
+    expected = performance(parse_csv(ESTIMATES), **PYTHON, reference="C")
     # JSON and workbooks keep 15 to 16 digits; a relative error of nearly 0 has lost some of them
     plain = expected.astype({"measure": str})
     rtol, atol = (1e-9, 1e-9) if name.startswith(("t.json", "t.xlsx", "t.ods")) else (1e-15, 0)
@@ -226,7 +227,7 @@ def test_what_a_browser_or_a_terminal_would_obey_is_shown(capsys):
 
 
 def test_a_wide_table_is_the_long_one():
-    long = pd.read_csv(ESTIMATES)
+    long = parse_csv(ESTIMATES)
     wide = long.pivot(index=["scenario", "replicate", "truth"], columns="method",
                       values=["estimate", "se"])  # fmt: skip
     wide.columns = [f"{what}_{method}" for what, method in wide.columns]
@@ -239,14 +240,14 @@ def test_a_wide_table_is_the_long_one():
 
 
 def test_the_order_of_rows_changes_nothing():
-    frame = pd.read_csv(ESTIMATES)
+    frame = parse_csv(ESTIMATES)
     frame.sample(frac=1, random_state=1).to_csv("shuffled.csv", index=False)
     found = measured("shuffled.csv", *NAMED, "--reference", "A")
     assert_frame_equal(found, measured(ESTIMATES, *NAMED, "--reference", "A"), check_exact=True)
 
 
 def test_truth_and_df_are_numbers_or_columns():
-    frame = pd.read_csv(ESTIMATES).query("scenario == 2")
+    frame = parse_csv(ESTIMATES).query("scenario == 2")
     frame.to_csv("two.csv", index=False)
     named = ["two.csv", "--estimate", "estimate", "--se", "se", "--method", "method"]
     found = measured(*named, "--truth", 2.0, "--df", 10)

@@ -24,6 +24,7 @@ from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
 from simstudy.result import Rows, _with_sandwiches
 from simstudy.summary import summarize
+from simstudy.written import read_csv
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
 
@@ -95,7 +96,7 @@ def test_performance_of_the_level_of_the_study(tmp_path, monkeypatch):
     performance, table = result.performance(), result.table()
     monkeypatch.setattr("simstudy.report.write", lambda folder, *frames, **more: folder)
     result.report()
-    written = pd.read_csv(tmp_path / "r" / "performance.csv")
+    written = read_csv(tmp_path / "r" / "performance.csv")
     assert_array_equal(written["value"], performance["value"])
     rows = table[(table["method"] == "observed") & (table["n"] == 10)]
     width = rows["upper"] - rows["lower"]
@@ -210,7 +211,7 @@ def test_the_report_has_all_its_files(result):
     table = result.table()
     rows = pd.read_parquet(result.folder / "replicates.parquet")
     pd.testing.assert_frame_equal(rows, table, check_exact=True, check_categorical=False)
-    measures = pd.read_csv(result.folder / "performance.csv")
+    measures = read_csv(result.folder / "performance.csv")
     assert_array_equal(measures["value"], result.performance()["value"])
     text = (result.folder / "report.md").read_text(encoding="utf-8")
     for method in ("observed", "opg"):

@@ -1,9 +1,12 @@
 """Files for other programs are there whole or not at all, and no word in them is a formula."""
 
+import io
+import math
+
 import pandas as pd
 import pytest
 
-from simstudy.written import defused, read_csv, save_csv, save_rows, whole
+from simstudy.written import defused, parse_csv, read_csv, save_csv, save_rows, whole
 
 FRAME = pd.DataFrame(
     {
@@ -58,3 +61,26 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_every_version_of_pandas_reads_every_digit(monkeypatch):
+    """Against Python's own reading; what is a word stays one, numbers beyond all range do not."""
+    written = "b,m,k\n1.0202339663590723,1e400,7\n-2.4e-300,x,8\n-1e400,,9\n,y,9\n"
+    plain, asked = pd.read_csv, []
+
+    def older(source, float_precision=None, **options):
+        """Read numbers beyond all range as words, as versions before 3.1 do."""
+        asked.append(float_precision)
+        frame = plain(source, dtype={"b": object}, **options)
+        return frame.assign(k=frame["k"].astype(int))
+
+    newest = parse_csv(io.StringIO(written))
+    monkeypatch.setattr(pd, "__version__", "2.2.3")
+    monkeypatch.setattr(pd, "read_csv", older)
+    oldest = parse_csv(io.StringIO(written))
+    assert asked == ["round_trip"]
+    for frame in (newest, oldest):
+        assert frame["b"].tolist()[:3] == [1.0202339663590723, -2.4e-300, -math.inf]
+        assert math.isnan(frame["b"][3])
+        assert frame["m"].tolist()[:2] == ["1e400", "x"]
+        assert frame["k"].tolist() == [7, 8, 9, 9]
