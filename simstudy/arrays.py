@@ -1,8 +1,8 @@
 """One formula on NumPy and on JAX: functions that answer in the library their argument is of.
 
 A log-likelihood written with these functions (and plain operators) runs in the loop engine on NumPy
-arrays and, unchanged, is differentiated and compiled by JAX. JAX itself is imported only when asked
-for.
+arrays and, unchanged, is differentiated and compiled by JAX. Counts, truth values and Python's
+numbers are taken as float64 in either. JAX itself is imported only when asked for.
 """
 
 from __future__ import annotations
@@ -35,36 +35,52 @@ def namespace(*values: Array) -> Any:
     return np
 
 
+def _real(x: Array) -> Array:
+    """Return whole numbers, truth values and floats of less than 64 bits as float64.
+
+    Either library makes something else of them: NumPy takes the logarithm of uint8 in half
+    precision and -x of it modulo 256, JAX has no derivative, or no function, of integers.
+    """
+    x = x if hasattr(x, "dtype") else np.asarray(x)
+    kind = x.dtype.kind
+    return x.astype(float) if kind in "biu" or (kind == "f" and x.dtype.itemsize < 8) else x
+
+
+def _apply(name: str, x: Array) -> Array:
+    """Apply the function `name` of NumPy or of `jax.numpy`."""
+    return getattr(namespace(x), name)(_real(x))
+
+
 def _special(name: str, *values: Array) -> Array:
     """Apply the special function `name` from SciPy or from `jax.scipy`."""
     if namespace(*values) is np:
-        return getattr(scipy.special, name)(*values)
-    return getattr(importlib.import_module("jax.scipy.special"), name)(*values)
+        return getattr(scipy.special, name)(*map(_real, values))
+    return getattr(importlib.import_module("jax.scipy.special"), name)(*map(_real, values))
 
 
 def log(x: Array) -> Array:
     """Natural logarithm, elementwise."""
-    return namespace(x).log(x)
+    return _apply("log", x)
 
 
 def log1p(x: Array) -> Array:
     """log(1 + x), elementwise, exact near zero."""
-    return namespace(x).log1p(x)
+    return _apply("log1p", x)
 
 
 def exp(x: Array) -> Array:
     """Exponential, elementwise."""
-    return namespace(x).exp(x)
+    return _apply("exp", x)
 
 
 def expm1(x: Array) -> Array:
     """exp(x) - 1, elementwise, exact near zero."""
-    return namespace(x).expm1(x)
+    return _apply("expm1", x)
 
 
 def sqrt(x: Array) -> Array:
     """Square root, elementwise."""
-    return namespace(x).sqrt(x)
+    return _apply("sqrt", x)
 
 
 def where(condition: Array, x: Array, y: Array) -> Array:
@@ -74,7 +90,7 @@ def where(condition: Array, x: Array, y: Array) -> Array:
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)), elementwise, without overflow."""
-    return _softplus(x) if namespace(x) is np else _jax_softplus()(x)
+    return _softplus(_real(x)) if namespace(x) is np else _jax_softplus()(_real(x))
 
 
 def _softplus(x: Array) -> Array:
@@ -120,17 +136,17 @@ def of_scalar(
 
 def gammaln(x: Array) -> Array:
     """Logarithm of the absolute value of the gamma function."""
-    return _special("gammaln", x) if namespace(x) is np else _jax_gamma()[0](x)
+    return _special("gammaln", x) if namespace(x) is np else _jax_gamma()[0](_real(x))
 
 
 def digamma(x: Array) -> Array:
     """Derivative of `gammaln`."""
-    return _special("digamma", x) if namespace(x) is np else _jax_gamma()[1](x)
+    return _special("digamma", x) if namespace(x) is np else _jax_gamma()[1](_real(x))
 
 
 def trigamma(x: Array) -> Array:
     """Second derivative of `gammaln`: zeta(2, x) (Abramowitz & Stegun 6.4.10)."""
-    return _special("zeta", 2.0, x) if namespace(x) is np else _jax_gamma()[2](x)
+    return _special("zeta", 2.0, x) if namespace(x) is np else _jax_gamma()[2](_real(x))
 
 
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
@@ -175,7 +191,7 @@ def expit(x: Array) -> Array:
 
 def log_expit(x: Array) -> Array:
     """Logarithm of the logistic function, without overflow."""
-    return -softplus(-x)
+    return -softplus(-_real(x))
 
 
 def log_ndtr(x: Array) -> Array:

@@ -19,7 +19,8 @@ class Mechanism:
         Name in the tables and, with the factors, the key of the random streams.
     draw : callable
         `draw(rng, **factors) -> data`: an array, or a mapping of arrays, whose first axis is the
-        observation. Every random number must come from `rng`, a `numpy.random.Generator`.
+        observation. Every random number must come from `rng`, a `numpy.random.Generator`. Floats of
+        less than 64 bits become float64, exactly, before anything sees them.
     truth : callable
         `truth(**factors) -> {parameter: value}`: the true value of every estimand; pseudo-true
         (the minimizer of the Kullback-Leibler divergence, White 1982) where the model is wrong on

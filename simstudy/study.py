@@ -352,13 +352,27 @@ def example(study: Study, scenario: Scenario) -> Data:
 
 
 def frozen(data: Data) -> Data:
-    """Return data whose arrays refuse to be changed: every estimator must see what was drawn."""
+    """Return data whose arrays refuse to be changed: every estimator must see what was drawn.
+
+    Floats of less than 64 bits become float64, exactly: functions of single precision differ
+    between libraries, and so would the engines.
+    """
+    if isinstance(data, Mapping):
+        return {name: frozen(values) for name, values in data.items()}
+    if hasattr(data, "columns"):  # a table of pandas
+        narrow = [name for name, kind in data.dtypes.items() if _narrow(kind)]
+        return data.astype(dict.fromkeys(narrow, np.float64)) if narrow else data
+    if hasattr(data, "dtype") and _narrow(data.dtype):
+        data = data.astype(np.float64) if hasattr(data, "iloc") else np.asarray(data, np.float64)
     if isinstance(data, np.ndarray):
         data = data.view()
         data.setflags(write=False)
-    elif isinstance(data, Mapping):
-        data = {name: frozen(values) for name, values in data.items()}
     return data
+
+
+def _narrow(kind: Any) -> bool:
+    """Tell whether a type of numbers is a float of less than 64 bits."""
+    return getattr(kind, "kind", "") == "f" and kind.itemsize < 8
 
 
 def _word(name: str, value: Any) -> str:

@@ -106,7 +106,8 @@ def _label(text: str, size: int) -> Any:
 
 
 def _codes(codes: Array, words: Sequence[str]) -> Any:
-    return pd.Categorical.from_codes(codes.astype(np.int16), categories=pd.Index(words))
+    # said of what type, because no words say it themselves
+    return pd.Categorical.from_codes(codes.astype(np.int16), categories=pd.Index(words, dtype=str))
 
 
 def _words(codes: Array) -> Any:
@@ -144,10 +145,12 @@ def _column(pieces: Sequence[tuple[Any, int]]) -> Any:
     return pd.concat(whole, ignore_index=True)
 
 
-def _as_words(piece: Any, size: int) -> pd.Categorical:
+def _as_words(piece: Any, size: int) -> Any:
     """Turn a piece of a column into words; one that is not there is missing."""
     if isinstance(piece, pd.Categorical):
         return piece
     if piece is None:
-        return pd.Categorical.from_codes(np.full(size, -1), categories=pd.Index([], dtype=str))
-    return pd.Categorical(np.array([str(value) for value in piece.tolist()], dtype=object))
+        return _codes(np.full(size, -1), [])
+    words = np.array([str(value) for value in piece.tolist()], dtype=str)
+    kinds, codes = np.unique(words, return_inverse=True)
+    return _codes(codes, kinds.tolist())

@@ -145,6 +145,21 @@ def test_a_factor_of_numbers_and_words_is_a_column_of_words():
     assert set(table["df"]) == {"3", "inf"}
 
 
+def test_an_estimator_without_a_parameter_of_the_truth_has_no_rows():
+    """In every scenario, or in one of them; a factor of numbers and words loses nothing by it."""
+    known = cell(parameters=("a", "z"), a=1.0)
+    alone = cell("two", parameters=("z",), factors={"n": "many"}, a=1.0)
+    table = tables.table([(alone, filled(parameters=1)), (known, filled()), (known, filled())])
+    assert len(table) == 2 * 3 * 2
+    assert set(table["scenario"]) == {"one"}
+    assert set(table["parameter"]) == {"a"}
+    assert isinstance(table["n"].dtype, pd.CategoricalDtype)
+    mixed = [(cell("two", parameters=("z",), a=1.0), filled(parameters=1))]
+    mixed += [(cell(factors={"n": "many"}), filled())]
+    assert set(tables.table(mixed)["n"]) == {"many"}
+    assert len(tables.table([(alone, filled(parameters=1))])) == 0
+
+
 def test_truth_values_and_numpy_numbers_as_factors():
     factors = {"paired": True, "n": np.int64(5), "x": np.float64(0.5)}
     table = tables.table([(cell(factors=factors), filled())])

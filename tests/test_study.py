@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from scipy.sparse import csr_array
@@ -48,6 +49,35 @@ def with_loglik(loglik, **derivatives):
 def raises_saying(*fragments):
     """Expect a StudyError whose message holds all fragments, in their order."""
     return pytest.raises(StudyError, match="(?s)" + ".*".join(map(re.escape, fragments)))
+
+
+# --- data --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_data_in_less_than_double_precision_are_taken_to_it_where_they_are_drawn(kind):
+    """The same numbers; whole numbers, words and float64 stay what they are."""
+    values = np.array([0.1, 1 / 3, 2.5], dtype=kind)
+    table = pd.DataFrame({"y": values, "k": [1, 2, 3]})
+    others = {"k": np.arange(3), "x": np.ones(3), "flag": np.ones(3, dtype=bool)}
+
+    def drawn(data):
+        scenario = one(drawing(lambda rng, **_: data)).scenarios[0]
+        return draw(one(), scenario, 0)
+
+    for found in (
+        drawn(values),
+        drawn({"y": values, **others})["y"],
+        drawn({"deep": {"y": values}})["deep"]["y"],
+        drawn(table)["y"],
+        drawn({"y": table["y"]})["y"],
+    ):
+        assert found.dtype == np.float64
+        assert_array_equal(found, values.astype(np.float64))
+    kept = drawn({"y": values, **others})
+    assert {name: kept[name].dtype for name in others} == {n: v.dtype for n, v in others.items()}
+    assert drawn(table)["k"].dtype == np.int64
+    assert values.dtype == table["y"].dtype == kind
 
 
 # --- scenarios ---------------------------------------------------------------------------------
