@@ -16,6 +16,7 @@ from scipy.special import chdtri
 
 from simstudy.arrays import Array, Data, observations
 from simstudy.derivatives import (
+    Objective,
     central_gradient,
     objective,
     rise_hessian,
@@ -30,6 +31,9 @@ from simstudy.study import Scenario, Study, StudyError, draw
 
 GLANCE, LOOK = 3, 20
 """Data sets by which a Hessian's sign is settled, or, where it is the wrong one, confirmed."""
+
+NEWTON = 8
+"""Newton's steps towards parameters of which no truth is known."""
 
 
 def check(study: Study) -> None:
@@ -76,20 +80,20 @@ def _settled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> 
     """Tell whether a log-likelihood is curved as one must be; refuse one upside down.
 
     At the truth of a negative log-likelihood the mean score is zero and the mean Hessian positive
-    definite: a minimum. A wrong truth has the second, at most.
+    definite: a minimum. A wrong truth has the second, at most. Parameters without a truth are where
+    Newton's steps end, which go to a minimum as to a maximum.
     """
     model = estimator.model
-    if not set(model.names) <= set(scenario.truth):
+    if not set(model.names) & set(scenario.truth):
         return False
-    theta = np.array([scenario.truth[name] for name in model.names], dtype=float)
+    free = np.array([name not in scenario.truth for name in model.names])
     scores, curvatures = [], []
     for replicate in range(LOOK):
         with contextlib.suppress(Exception):
             target = objective(model, draw(study, scenario, replicate))
-            each = target.score(theta, target.data) if target.score else None
-            slope = (score_differences(target, theta) if each is None else np.asarray(each)).sum(0)
-            exact = target.hessian is not None
-            curvature = target.curvature(theta) if exact else rise_hessian(target, theta).matrix
+            start = np.asarray(model.start(target.data), dtype=float)
+            theta = truth_or_start(estimator, scenario, start)
+            slope, curvature = _completed(target, theta, free)
             scores.append(slope)
             curvatures.append(curvature)
         if len(scores) in (GLANCE, LOOK):
@@ -105,13 +109,28 @@ def _settled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> 
     slope = np.mean(scores, axis=0)
     distance = LOOK * slope @ np.linalg.solve(-mean, slope)
     # Twice: the scores of -2 log L vary twice as much as its curvature says.
-    if distance < 2 * chdtri(len(theta), 1e-6):
+    if distance < 2 * chdtri(len(slope), 1e-6):
         raise StudyError(
             f"scenario {scenario.key!r}, model {model.name!r}: this looks like the negative "
             "log-likelihood: its mean Hessian at the truth is positive definite, its mean slope "
             "zero, so that the truth is where it is lowest; return the log-likelihood"
         )
     return False
+
+
+def _completed(target: Objective, theta: Array, free: Array) -> tuple[Array, Array]:
+    """Return slope and curvature where the slope along the free parameters is about zero."""
+    left = NEWTON if free.any() else 0
+    while True:
+        each = target.score(theta, target.data) if target.score else None
+        slope = (score_differences(target, theta) if each is None else np.asarray(each)).sum(0)
+        exact = target.hessian is not None
+        curvature = target.curvature(theta) if exact else rise_hessian(target, theta).matrix
+        if not left:
+            return slope, curvature
+        left -= 1
+        theta = theta.copy()
+        theta[free] += np.linalg.solve(curvature[np.ix_(free, free)], slope[free])
 
 
 def _check_scenario(study: Study, scenario: Scenario) -> None:

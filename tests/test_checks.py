@@ -1,5 +1,6 @@
 """What is tried of a study's own code before any work, and that right code is left alone."""
 
+import functools
 import random
 import re
 from dataclasses import dataclass, replace
@@ -339,6 +340,24 @@ def test_the_negative_log_likelihood_is_recognized(times, bare):
             "positive definite", "return the log-likelihood",
         ):  # fmt: skip
             made.check()
+
+
+def test_the_negative_log_likelihood_is_recognized_beside_a_nuisance():
+    """Any parameter may be without a truth; the log-likelihood itself is left alone."""
+    pytest.importorskip("jax")
+    from test_batched import MODELS
+
+    for name in ("gamma", "normal", "weibull-censored", "poisson-regression"):
+        model, mechanism, factors = MODELS[name]
+        for gone in model.names:
+            known = replace(mechanism, truth=functools.partial(without, mechanism.truth, gone))
+            check_accepted(study(model, known, [OBSERVED_CENTRAL], **factors))
+            with raises_saying(repr(model.name), "looks like the negative log-likelihood"):
+                study(upside_down(model), known, [OBSERVED_CENTRAL], **factors).check()
+
+
+def without(truth, gone, **factors):
+    return {name: value for name, value in truth(**factors).items() if name != gone}
 
 
 def test_misspecified_and_unidentified_log_likelihoods_are_left_alone():
