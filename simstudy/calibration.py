@@ -197,7 +197,7 @@ def calibration(
     measures = {str(nominal): partial(covered, nominal=nominal) for nominal in levels}
     found = summarize(table, by=by, level=level, measures=measures)
     found["measure"] = found["measure"].astype(str).astype(float)
-    return found.rename(columns={"measure": "level"})
+    return found.rename(columns={"level": "factor_level", "measure": "level"})
 
 
 def untold(found: pd.DataFrame, level: float = 0.95) -> list[str]:

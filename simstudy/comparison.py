@@ -214,5 +214,6 @@ def compare(
         )
     found = summarize(table, by=by, reference=reference, measures=measures)
     found = found[found["method"].astype(str) != str(reference)].reset_index(drop=True)
+    found = found.rename(columns={"reference": "factor_reference"})
     found.insert(list(found.columns).index("measure"), "reference", reference)
     return found

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import chdtr
 
 from simstudy.heard import warn
 from simstudy.montecarlo import Array
 
+_FLAGS = {"0", "1", "0.0", "1.0", "false", "true", "no", "yes", "n", "y", "f", "t"}  # yes or no
+_CHANCE = 1e-3  # numbers of rows as even as these are a design's
+_FAR = 3.0  # standard deviations of the number of runs
 _TELLING = ("scenario", "estimator", "estimand", "parameter", "method")  # words of a design
 
 
@@ -23,8 +27,10 @@ def check_pooled(
     """Refuse rows of several estimands, or scenarios, that would be taken for replicates of one.
 
     Without a replicate column nobody says what a row is. A column that has no part in the work then
-    tells: in every cell it holds few values, and each of them in as many rows as the others. What
-    data sets bring about (iterations, warnings, degrees of freedom) is not so even.
+    tells: in every cell it holds few values, each in about as many rows as the others, and either
+    these numbers are more even than chance makes them, or their order is not one of chance (Wald &
+    Wolfowitz 1940, Annals of Mathematical Statistics 11:147). What data sets bring about
+    (iterations, warnings, flags) is random in number and order.
 
     Parameters
     ----------
@@ -83,7 +89,7 @@ def check_pooled(
 def _splits(values: pd.Series, cell: Array) -> bool:
     """Return whether a column tells the rows of a cell apart as the design of a study does."""
     words = not pd.api.types.is_numeric_dtype(values)
-    if pd.api.types.is_bool_dtype(values) or values.name == "status":
+    if values.name == "status":
         return False
     try:
         codes, kinds = pd.factorize(values, use_na_sentinel=False)
@@ -96,6 +102,34 @@ def _splits(values: pd.Series, cell: Array) -> bool:
         return bool((sizes > 1).any())
     # failed replicates may have been dropped from a design
     most = np.repeat(np.maximum.reduceat(rows, first), sizes)
-    even = (rows > 1) & (rows >= (0.5 if words else 0.95) * most)
-    several = np.add.reduceat(even, first)[sizes > 1] >= 0.9 * sizes[sizes > 1]
-    return bool(len(several)) and bool(several.all())
+    even = (rows > 1) & (rows >= (0.5 if words else 0.85) * most)
+    several = np.add.reduceat(even, first)[sizes > 1] >= 0.8 * sizes[sizes > 1]
+    if not len(several) or not several.all():
+        return False
+    flag = {str(kind).lower() for kind in kinds} <= _FLAGS
+    return _ordered(cell, codes, rows, first) or (not flag and _equal(rows, first, sizes))
+
+
+def _equal(rows: Array, first: Array, sizes: Array) -> bool:
+    """Tell whether the numbers of rows are more even than those of chance, as 1 in 1,000 are.
+
+    Pearson's chi-squared is too small; with two values in one cell, that is 0.
+    """
+    due = np.repeat(np.add.reduceat(rows, first) / sizes, sizes)
+    return bool(chdtr((sizes - 1).sum(), ((rows - due) ** 2 / due).sum()) < _CHANCE)
+
+
+def _ordered(cell: Array, codes: Array, rows: Array, first: Array) -> bool:
+    """Tell whether values stand in blocks, or take turns: the number of runs is not one of chance.
+
+    With k values: Mood 1940, Annals of Mathematical Statistics 11:367.
+    """
+    order = np.argsort(cell, kind="stable")
+    same_cell = np.diff(cell[order]) == 0
+    cells = len(first)
+    runs = cells + int((same_cell & (np.diff(codes[order]) != 0)).sum())
+    n, squares, cubes = (np.add.reduceat(rows.astype(float) ** k, first) for k in (1, 2, 3))
+    expected = n - squares / n + 1
+    variance = squares * (squares + n * (n + 1)) - 2 * n * cubes - n**3
+    variance = variance / np.maximum(n**2 * (n - 1), 1)
+    return bool(abs(runs - expected.sum()) > _FAR * np.sqrt(variance.sum()) > 0)

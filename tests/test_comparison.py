@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
+from simstudy.calibration import calibration
 from simstudy.comparison import compare, cover_difference, modelse_ratio, relerror_difference
 from simstudy.measures import cover, relerror
 
@@ -213,3 +214,19 @@ def test_what_is_rounding_is_no_error(n, tail):
     # a real difference of one part in a billion is one
     noise = 1 + 1e-9 * rng.normal(size=(50, n))
     assert (modelse_ratio(0.6 * reference * noise, reference).mcse > 0).all()
+
+
+def test_factors_named_like_columns_of_calibration_and_comparison_are_kept():
+    """One rule for every name: the factor is called factor_... beside the column."""
+    estimate = np.random.default_rng(5).normal(size=40)
+    table = pd.DataFrame({
+        "level": 7, "reference": 8, "replicate": np.tile(range(20), 2),
+        "method": np.repeat(["a", "b"], 20), "truth": 0.0, "estimate": estimate, "se": 1.0,
+        "lower": estimate - 2, "upper": estimate + 2,
+    })  # fmt: skip
+    paired = compare(table, "a")
+    assert set(paired["factor_reference"]) == {8}
+    assert set(paired["reference"]) == {"a"}
+    found = calibration(table, levels=[0.5, 0.9])
+    assert found["factor_level"].tolist() == [7] * 4
+    assert found["level"].tolist() == [0.5, 0.9] * 2

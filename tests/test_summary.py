@@ -13,6 +13,7 @@ from pandas.testing import assert_frame_equal
 from simstudy import longtable
 from simstudy.measures import MEASURES
 from simstudy.montecarlo import average
+from simstudy.pooling import check_pooled
 from simstudy.summary import performance, summarize
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
@@ -538,6 +539,69 @@ def test_what_data_sets_bring_about_tells_no_estimands_apart():
     theta = np.random.default_rng(3).normal(size=50)
     own = frame.assign(theta=theta, b=frame["b"] + theta)
     assert one(performance(own, **PLAIN, truth="theta"), "bias")["n"] == 50
+
+
+def pooled(values):
+    """Tell whether a column is taken for the mark of several estimands."""
+    frame = pd.DataFrame({"b": 0.0, "x": values})
+    try:
+        check_pooled(frame, [], ["b"], [], None)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("words", [(0, 1), (False, True), ("no", "yes"), ("ns", "sig"), (3, 7)])
+def test_flags_are_no_estimands(words):
+    """Of 1,000 flags at 30 to 70 % fewer than 10 are refused: 2 to 5 are due, over 9 in 1 of 40.
+
+    At 50 % exactly, where what is no yes or no may be even by chance, up to 2 % are.
+    """
+    rng = np.random.default_rng(31)
+    refused = 0
+    for _ in range(1000):
+        flags = rng.random(rng.integers(100, 2001)) < rng.uniform(0.3, 0.7)
+        refused += pooled(np.array(words)[flags.astype(int)])
+    assert refused < 10
+    if words in ((0, 1), (False, True), ("no", "yes")):
+        halves = [rng.random(500) < 0.5 for _ in range(1000)]
+        assert sum(pooled(np.array(words)[half.astype(int)]) for half in halves) < 10
+
+
+@pytest.mark.parametrize("words", [(0, 1), ("RD", "OR"), (50, 100), (False, True)])
+@pytest.mark.parametrize("order", ["blocked", "alternating", "shuffled"])
+def test_two_estimands_are_seen_in_every_order(words, order):
+    """With up to 5 % failures: dropped where the order tells, kept as empty cells in any case."""
+    rng = np.random.default_rng(32)
+    seen, tried = 0, 200
+    for _ in range(tried):
+        half = int(rng.integers(50, 1000))
+        which = np.repeat([0, 1], half) if order == "blocked" else np.tile([0, 1], half)
+        if order == "shuffled":
+            which = rng.permutation(which)
+        else:
+            which = which[rng.random(2 * half) >= rng.uniform(0, 0.05)]
+        seen += pooled(np.array(words)[which])
+    by_number = words in (("RD", "OR"), (50, 100))
+    if order != "shuffled":
+        assert seen >= 0.99 * tried
+    elif by_number:
+        assert seen == tried
+    else:  # 0 and 1, shuffled: nothing tells them from a flag
+        assert seen < 0.05 * tried
+
+
+def test_degrees_of_freedom_are_asked_for_where_there_is_an_estimate():
+    """R leaves NA in the row of a failed replicate, where nothing needs them."""
+    frame = pd.DataFrame({"b": [0.9, np.nan, 1.2, 1.0], "se": [0.1, np.nan, 0.1, np.nan],
+                          "nu": [8.0, np.nan, 8.0, np.nan]})  # fmt: skip
+    options = {"estimate": "b", "se": "se", "truth": 1.0, "df": "nu"}
+    found = performance(frame, **options)
+    assert (one(found, "fail")["value"], one(found, "cover")["n"]) == (0.5, 2)
+    expected = performance(frame.assign(nu=8.0), **options)
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(ValueError, match=r"df .'nu'. is nan in row 3; .* that has an estimate"):
+        performance(frame.assign(nu=[8.0, np.nan, np.nan, np.nan]), **options)
 
 
 @pytest.mark.parametrize("name", ["estimates", "estimates_with_holes"])

@@ -474,6 +474,25 @@ def test_a_label_named_like_a_column_of_ours_is_renamed():
     assert_allclose(found["cover"], 0.95, rtol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "name", ["value", "mcse", "verdict", "sentence", "more", "asked", "n", "cover", "fail"]
+)
+def test_a_factor_named_like_any_column_of_ours_is_kept_from_table_to_verdicts(name):
+    """One rule for every name: the factor is called factor_... beside the column."""
+    rng = np.random.default_rng(5)
+    estimate = rng.normal(size=200)
+    table = pd.DataFrame({
+        name: np.repeat([7, 8], 100), "replicate": np.tile(range(100), 2), "method": "wald",
+        "truth": 0.0, "estimate": estimate, "se": 1.0, "lower": estimate - 2,
+        "upper": estimate + 2,
+    })  # fmt: skip
+    performance = summarize(table)
+    found = verdicts(performance)
+    assert found[f"factor_{name}"].tolist() == [7, 8]
+    assert set(found["n"]) == set(found["asked"]) == {100}
+    assert set(explain(performance, found)[f"factor_{name}"]) == {7, 8}
+
+
 def test_shuffled_rows_change_no_verdict():
     """Rows are found by their labels."""
     cases = itertools.product([20, 50], ["observed", "opg"])
