@@ -27,6 +27,7 @@ from simstudy.derivatives import rise_hessian, score_differences
 from simstudy.entangled import entangled
 from simstudy.equalities import Equality, Spread, summed, zero_mean
 from simstudy.estimators import MaximumLikelihood
+from simstudy.heard import unheard
 from simstudy.lock import turn
 from simstudy.study import Scenario, Study, draw
 from simstudy.written import read_csv, save_rows
@@ -53,6 +54,9 @@ The F distribution is that of normal vectors, and products of scores are skew. O
 cells 8 in 10,000 had p < 1e-6 with five normal observations (3 with ten, 2 with 20 of a gamma of
 shape 0.5): the true chance stays below one in a thousand for each cell.
 """
+
+RARE = 0.01
+"""Share of data sets up to which a log-likelihood that is not finite may be one of rounding."""
 
 MATERIAL = 1.1
 """Factor between the two informations up to which nothing is said: 5 % of a standard error.
@@ -91,9 +95,10 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
         direction in which they differ most), sum_p, sum_ratio (variance of a parameter by the
         summed scores of all data sets over that by the scores of single observations, where they
         differ most), finding and sentence. The finding is `agrees`, `wrong-truth`,
-        `wrong-likelihood`, `as-intended` (the likelihood is wrong and the mechanism says so) or
-        `not-asked`. A p-value counts as a mismatch below `FALSE_ALARM` over the number of
-        p-values, that of the information only where the ratio is beyond `MATERIAL`. Where terms of
+        `wrong-likelihood`, `as-intended` (the likelihood is wrong and the mechanism says so),
+        `impossible-data` (the log-likelihood is not finite at the truth) or `not-asked`. A p-value
+        counts as a mismatch below `FALSE_ALARM` over the number of p-values, that of the
+        information only where the ratio is beyond `MATERIAL`. Where terms of
         the likelihood look at other observations (`simstudy.entangled`) there are no scores of
         single ones: the information is nan, and the sum is held against the negative Hessian.
 
@@ -178,10 +183,15 @@ def _read(path: Path) -> pd.DataFrame | None:
 
 def _tests(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
     """Test every cell; return the rows of `agreement`."""
-    draws = min(draws, study.replicates)
+    with unheard():
+        return _of_cells(study, min(draws, study.replicates), seconds)
+
+
+def _of_cells(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
+    """Test the cells that have a likelihood, one after another."""
     cells = _asked(study)
     ends = time.monotonic() + seconds
-    found: dict[int, tuple[_Found | str, int]] = {}
+    found: dict[int, tuple[_Found | _Impossible | str, int]] = {}
     for done, index in enumerate(_strangers_first(cells)):
         left = ends - time.monotonic()
         found[index] = _tested(study, *cells[index], draws, left / (len(cells) - done), left)
@@ -211,7 +221,7 @@ def alarms(found: pd.DataFrame) -> list[str]:
     ...                      "sentence": ["..."]}))
     []
     """
-    bad = found[found["finding"].isin(["wrong-truth", "wrong-likelihood"])]
+    bad = found[found["finding"].isin(["wrong-truth", "wrong-likelihood", "impossible-data"])]
     said = [f"{row.scenario}, {row.estimator}: {row.sentence}" for row in bad.itertuples()]
     if len(said) > 5:
         said = [*said[:5], f"And {len(said) - 5} more, below."]
@@ -227,6 +237,13 @@ class _Found:
     ratio: float
     spread: Spread
     entangled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Impossible:
+    """In how many data sets the log-likelihood is not finite at the truth."""
+
+    sets: int
 
 
 def _strangers_first(cells: Sequence[tuple[Scenario, MaximumLikelihood]]) -> list[int]:
@@ -247,7 +264,7 @@ def _tested(
     draws: int,
     share: float,
     left: float,
-) -> tuple[_Found | str, int]:
+) -> tuple[_Found | _Impossible | str, int]:
     """Test one cell, or return why it cannot be tested; and how many data sets were looked at."""
     missing = [name for name in estimator.parameters if name not in scenario.truth]
     if missing:
@@ -290,16 +307,25 @@ def _affordable(pace: float, draws: int, share: float, left: float) -> int:
     return fewer if fewer * pace <= left else 0
 
 
-def _compared(derivatives: Iterable[tuple[Array, Array]], entangled: bool) -> _Found | str:
+def _compared(
+    derivatives: Iterable[tuple[Array, Array] | None], entangled: bool
+) -> _Found | _Impossible | str:
     """Hold scores against zero, their outer products and the variance of their sums."""
     scores, outer, curved = [], [], []
     alone = True
-    for by_observation, negative in derivatives:
+    impossible = sets = 0
+    for sets, found in enumerate(derivatives, 1):  # noqa: B007
+        if found is None:
+            impossible += 1
+            continue
+        by_observation, negative = found
         if np.isfinite(by_observation).all() and np.isfinite(negative).all():
             scores.append(by_observation.sum(axis=0))
             outer.append(by_observation.T @ by_observation)
             curved.append(negative)
             alone = alone and len(by_observation) == 1
+    if impossible > RARE * sets:
+        return _Impossible(impossible)
     if len(scores) < FEWEST:
         return "too few data sets could be drawn and have finite derivatives"
     sums, product, hessian = np.array(scores), np.array(outer), np.array(curved)
@@ -325,11 +351,17 @@ def _derivatives(
     estimator: MaximumLikelihood,
     theta: Array,
     replicates: Iterable[int],
-) -> Iterator[tuple[Array, Array]]:
-    """Yield scores `(n, p)` and negative Hessians, exact where there are formulas."""
+) -> Iterator[tuple[Array, Array] | None]:
+    """Yield scores `(n, p)` and negative Hessians, exact where there are formulas.
+
+    None in their place where the log-likelihood is not finite.
+    """
     for replicate in replicates:
         try:
             target = estimator.bind(draw(study, scenario, replicate))
+            if target.value(theta) == np.inf:
+                yield None
+                continue
             if target.score is None:
                 scores = score_differences(target, theta)
             else:
@@ -353,7 +385,7 @@ def _ratio(product: Array, hessian: Array) -> float:
 def _row(
     scenario: Scenario,
     parameters: Sequence[str],
-    found: _Found | str,
+    found: _Found | _Impossible | str,
     draws: int,
     edge: float,
 ) -> dict[str, object]:
@@ -363,6 +395,10 @@ def _row(
     if isinstance(found, str):
         blank = dict.fromkeys(NUMBERS[2:], np.nan)
         return row | blank | {"finding": "not-asked", "sentence": f"Not asked: {found}."}
+    if isinstance(found, _Impossible):
+        said = _IMPOSSIBLE.format(sets=found.sets, draws=draws)
+        blank = dict.fromkeys(NUMBERS[2:], np.nan)
+        return row | blank | {"finding": "impossible-data", "sentence": said}
     unlike = found.information.p < edge and not 1 / MATERIAL <= found.ratio <= MATERIAL
     finding, sentence = "agrees", _AGREES
     if found.score.p < edge:
@@ -390,12 +426,18 @@ def _row(
     }
 
 
-FINDINGS = ("agrees", "wrong-truth", "wrong-likelihood", "as-intended", "not-asked")
+FINDINGS = (
+    "agrees", "wrong-truth", "wrong-likelihood", "as-intended", "impossible-data", "not-asked",
+)  # fmt: skip
 
 _AGREES = "The mechanism matches the likelihood, as far as these data sets tell."
 _WRONG_TRUTH = (
     "The mechanism does not match the likelihood: the mean score at the truth is not zero, so that "
     "estimates go elsewhere; check draw, truth and loglik before any standard error is blamed."
+)
+_IMPOSSIBLE = (
+    "In {sets} of {draws} data sets the log-likelihood is not finite at the truth: draw gives data "
+    "that the model cannot have; check draw, truth and loglik."
 )
 _WRONG_LIKELIHOOD = (
     "The mechanism does not match the likelihood: {what}; say Mechanism(wrong=True) where that is "

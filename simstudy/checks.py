@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,8 +26,10 @@ from simstudy.derivatives import (
     traceable,
 )
 from simstudy.entangled import SETS, entangled, truth_or_start
-from simstudy.estimators import MaximumLikelihood
+from simstudy.estimators import MaximumLikelihood, describe
+from simstudy.model import Model, inside
 from simstudy.repeats import other_random_state
+from simstudy.streams import stream
 from simstudy.study import Scenario, Study, StudyError, draw
 
 GLANCE, LOOK = 3, 20
@@ -138,6 +141,7 @@ def _check_scenario(study: Study, scenario: Scenario) -> None:
 
     What is wrong with the study is wrong with all five; what is not is that data set's own.
     """
+    _check_arguments(scenario)
     errors = []
     for replicate in range(SETS):
         try:
@@ -151,13 +155,39 @@ def _check_scenario(study: Study, scenario: Scenario) -> None:
     raise errors[0]
 
 
+def _check_arguments(scenario: Scenario) -> None:
+    """Refuse a draw that cannot be called with the generator first and every factor by name."""
+    try:
+        signature = inspect.signature(scenario.mechanism.draw)
+    except (TypeError, ValueError):  # it has none
+        return
+    try:
+        signature.bind(None, **scenario.factors)
+    except TypeError as error:
+        due = ", ".join(["rng", *scenario.factors])
+        raise StudyError(
+            f"scenario {scenario.key!r}: draw of mechanism {scenario.mechanism.name!r} takes "
+            f"{signature} ({error}); draw's first argument is the generator, and every factor "
+            f"comes by name: def draw({due})"
+        ) from error
+
+
 def _check_draw(study: Study, scenario: Scenario, replicate: int) -> Data:
     """Draw one data set and hold it against itself and against others."""
-    data = draw(study, scenario, replicate)
     try:
-        observations(data)
+        data = draw(study, scenario, replicate)
+    except TypeError as error:
+        _check_counts(study, scenario, replicate, error)
+        raise
+    try:
+        n = observations(data)
     except ValueError as error:
         raise StudyError(f"scenario {scenario.key!r}: {error}") from error
+    if n == 0:
+        raise StudyError(
+            f"scenario {scenario.key!r}: draw gave an empty data set, without any observation; "
+            "give a factor, such as n, by which there is at least one"
+        )
     if not _same(data, draw(study, scenario, replicate)):
         raise StudyError(
             f"scenario {scenario.key!r}: draw gave two data sets for the same generator; it takes "
@@ -169,6 +199,23 @@ def _check_draw(study: Study, scenario: Scenario, replicate: int) -> Data:
             "take every random number from the generator it is handed"
         )
     return data
+
+
+def _check_counts(study: Study, scenario: Scenario, replicate: int, error: TypeError) -> None:
+    """Refuse a factor that is a float where draw counts with it: as an int it does."""
+    for name, value in scenario.factors.items():
+        if isinstance(value, float | np.floating) and float(value).is_integer():
+            whole = {**scenario.factors, name: int(value)}
+            rng = stream(study.seed, scenario.key, replicate, "data")
+            try:
+                scenario.mechanism.draw(rng, **whole)
+            except Exception:
+                continue
+            raise StudyError(
+                f"scenario {scenario.key!r}: draw cannot count with the factor {name!r}, which is "
+                f"the float {float(value)!r}; give it as an int, {name}={int(value)} "
+                f"({describe(error)})"
+            ) from error
 
 
 def _others(study: Study, scenario: Scenario, replicate: int) -> Iterator[Data]:
@@ -192,12 +239,36 @@ def _check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -
     """Hold a model's log-likelihood and derivatives against what is due, at the truth."""
     model = estimator.model
     here = f"scenario {scenario.key!r}, model {model.name!r}"
+    try:
+        _check_functions(here, estimator, scenario, data)
+    except ValueError as error:
+        if not isinstance(error, StudyError) and "read-only" in str(error):
+            raise StudyError(
+                f"{here}: data must not be changed, since every estimator sees the same; work on "
+                f"a copy, such as data.copy(): {describe(error)}"
+            ) from error
+        raise
+
+
+def _check_functions(
+    here: str, estimator: MaximumLikelihood, scenario: Scenario, data: Data
+) -> None:
+    """Hold start, log-likelihood and derivatives against what is due."""
+    model = estimator.model
     start = model.start(data)
-    _check_start(here, model.names, start)
+    _check_start(here, estimator, start)
     theta = truth_or_start(estimator, scenario, np.asarray(start, dtype=float))
     at = ", ".join(f"{name}={value:g}" for name, value in zip(model.names, theta, strict=True))
-    terms = model.loglik(theta, data)
-    _check_terms(f"{here}: loglik at {at}", terms, observations(data))
+    try:
+        terms = model.loglik(theta, data)
+        _check_terms(f"{here}: loglik at {at}", terms, observations(data))
+    except Exception as error:
+        if _swapped(model, theta, data):
+            raise StudyError(
+                f"{here}: loglik takes its arguments the other way round: it is called with the "
+                "parameters first, then the data: def loglik(theta, data)"
+            ) from error
+        raise
     with other_random_state():
         again = np.asarray(model.loglik(theta, data))
     if not np.array_equal(again, np.asarray(terms), equal_nan=True):
@@ -220,14 +291,38 @@ def _check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -
                          found * np.outer(steps, steps) * 50)  # fmt: skip
 
 
-def _check_start(here: str, names: tuple[str, ...], start: Any) -> None:
-    """Refuse a start that is not one real number for each parameter."""
+def _swapped(model: Model, theta: Array, data: Data) -> bool:
+    """Tell whether a log-likelihood answers as it must with its two arguments the wrong way."""
+    loglik: Any = model.loglik
+    with contextlib.suppress(Exception):
+        terms = np.asarray(loglik(data, theta))
+        n = observations(data)
+        return n != len(theta) and terms.shape == (n,) and bool(np.isfinite(terms).all())
+    return False
+
+
+def _check_start(here: str, estimator: MaximumLikelihood, start: Any) -> None:
+    """Refuse a start that is not one real number for each parameter, inside its support."""
+    names = estimator.model.names
     values = None if start is None else np.asarray(start)
     if values is None or values.shape != (len(names),) or values.dtype.kind not in "fiu":
         came = "None" if values is None else f"the shape {values.shape}, type {values.dtype}"
         raise StudyError(
             f"{here}: start returned {came}; due is one real number for each of "
             f"{', '.join(names)}, ({len(names)},)"
+        )
+    allowed = inside(values, estimator.model.supports)
+    if not estimator.as_is and not allowed.all():
+        outside = [
+            f"{name}={value:g} (support {support!r})"
+            for name, value, support, fine in zip(
+                names, values, estimator.model.supports, allowed, strict=True
+            )
+            if not fine
+        ]
+        raise StudyError(
+            f"{here}: start gave {', '.join(outside)}, outside the support; give a rough value "
+            "inside it, whatever the data"
         )
 
 

@@ -7,7 +7,6 @@ import ast
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from simstudy.cli_sharing import (
 from simstudy.guardian import FAILED
 from simstudy.heap import unswept
 from simstudy.interrupts import INTERRUPTED, last_words, left
+from simstudy.places import shortly
 from simstudy.written import near, printable
 
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED = 0, 2, 3, 4
@@ -91,18 +91,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("simstudy: what reads the output has ended; what is stored stays", file=sys.stderr)
         return FAILED
     except StudyError as error:
-        print(f"simstudy: {error}", file=sys.stderr)
+        _say(f"simstudy: {error}")
         return WRONG_INPUT
     except Stopped as error:
-        print(f"simstudy: {error}", file=sys.stderr)
+        _say(f"simstudy: {error}")
         return NOTHING_FITTED if isinstance(error, Failing) else INCOMPLETE
     except KeyboardInterrupt:
         print(f"\n{last_words()}", file=sys.stderr)
         return INTERRUPTED
-    except (Exception, SystemExit, GeneratorExit):
-        traceback.print_exc()
-        print("simstudy: stopped by this exception; what is stored stays", file=sys.stderr)
+    except (Exception, SystemExit, GeneratorExit) as error:
+        _say(shortly(error))
+        print(last_words("simstudy: stopped by this exception"), file=sys.stderr)
         return FAILED
+
+
+def _say(text: str) -> None:
+    """Print lines, of which not all are ours, on standard error."""
+    for line in text.splitlines():
+        print(printable(line), file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -278,8 +284,8 @@ def _run(options: argparse.Namespace) -> int:
         published = Result(outcome.folder).publish()
     except StudyError:
         raise
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        _say(shortly(error))
         print(f"simstudy: the report failed; all replicates are stored in {near(folder, home)}",
               file=sys.stderr)  # fmt: skip
         return INCOMPLETE

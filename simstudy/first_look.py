@@ -9,6 +9,7 @@ from pickle import dumps, loads
 from typing import Any
 
 from simstudy.estimators import describe
+from simstudy.heard import unheard
 from simstudy.records import AnswerError, Block
 from simstudy.repeats import check_repeats, other_random_state
 from simstudy.replicate import block
@@ -34,7 +35,7 @@ def first_look(study: Study, chosen: Sequence[int], again: bool) -> float:
 
     began = time.perf_counter()
     answers: dict[int, dict[str, Block]] = {}
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), unheard():
         for index in chosen:
             try:
                 answers[index] = block(study, index, 0, 1, strict=True)

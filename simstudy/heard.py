@@ -74,3 +74,24 @@ def _hear(message: Warning | str, category: type[Warning], *rest: Any, **named: 
     kind = f"{category.__name__}: {first}".replace(BETWEEN, " ")[:200]
     if kind not in kinds:
         kinds[kind if len(kinds) < MOST else "further kinds of warnings"] = None
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Let what the study's code prints go nowhere: a line is kept for the progress.
+
+    Examples
+    --------
+    >>> from simstudy.heard import unheard
+    >>> with unheard():
+    ...     print("said once per replicate")
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # another thread may print
+        return
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield

@@ -31,8 +31,8 @@ def left(stored: str, again: str) -> None:
     tell(_left)
 
 
-def last_words() -> str:
-    """Say what an interrupted run left behind.
+def last_words(how: str = "interrupted") -> str:
+    """Say what a run left behind that ended early, and how it ended.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def last_words() -> str:
     interrupted; 3 of 8 replicates are stored in results/mine
     to go on: simstudy run mine
     """
-    return words("interrupted", _left)
+    return words(how, _left)
 
 
 def bequeath(path: str | os.PathLike[str]) -> None:

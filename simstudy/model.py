@@ -46,7 +46,7 @@ class Model:
     Raises
     ------
     ValueError
-        When a support is unknown, or no parameter is given.
+        When a support is unknown, or no parameter is given, or they are no mapping.
 
     Examples
     --------
@@ -74,6 +74,11 @@ class Model:
 
     def __post_init__(self) -> None:
         """Refuse a model without parameters or with an unknown support."""
+        if not isinstance(self.parameters, Mapping):
+            raise ValueError(
+                f"model {self.name!r}: parameters is {self.parameters!r}; due is a mapping from "
+                "each parameter to its support, such as {'mu': 'real', 'sigma': 'positive'}"
+            )
         if not self.parameters:
             raise ValueError(f"model {self.name!r} has no parameters; give at least one")
         for name, support in self.parameters.items():

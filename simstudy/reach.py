@@ -49,8 +49,23 @@ def is_users(path: str) -> bool:
     >>> [is_users(path) for path in ("study.py", json.__file__, numpy.__file__)]
     [True, False, False]
     """
+    if path.startswith(("<frozen ", "<string>")) or path.endswith((".pyx", ".pxd")):
+        return False  # imports, what dataclasses make, what was compiled
     whole = os.path.abspath(path)
     return not whole.startswith((_OURS, *_PYTHONS)) and _INSTALLED.isdisjoint(Path(whole).parts)
+
+
+def is_ours(path: str) -> bool:
+    """Tell whether a file is simstudy's.
+
+    Examples
+    --------
+    >>> import simstudy
+    >>> from simstudy.reach import is_ours
+    >>> is_ours(simstudy.__file__), is_ours("study.py")
+    (True, False)
+    """
+    return os.path.abspath(path).startswith(_OURS)
 
 
 def modules(path: str) -> list[Module]:

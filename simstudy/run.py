@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood
 from simstudy.executors import Home, survey
 from simstudy.first_look import first_look, isolated_look
+from simstudy.heard import unheard
 from simstudy.interrupts import exposed, interrupted, interruptible, left, shielded
 from simstudy.lock import WHOLE, held, set_aside, turn
 from simstudy.methods import Refits
@@ -199,7 +200,8 @@ def run(
         print(f"results moved aside: {set_aside(store.folder)}", file=sys.stderr)
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
     whole = study if goal is None else replace(study, replicates=max(goal[1], study.replicates))
-    engine, why = _engine(engine, whole, store, timeout)
+    with unheard():
+        engine, why = _engine(engine, whole, store, timeout)
     # what may hang or end its process is not tried in this one
     pace = SECONDS_PER_TASK / BLOCK_WITH_LIMIT
     origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
@@ -425,7 +427,7 @@ def _answers(
 
         with threadpool_limits(limits=1):
             for task in tasks:
-                with exposed(), _unheard():
+                with exposed(), unheard():
                     answer = call(task)
                 yield task, answer
         return
@@ -437,20 +439,6 @@ def _answers(
         pool = Local(start, min(jobs, len(tasks)), engine == "loop", limit)
     with contextlib.closing(answers(call, tasks, pool)) as coming:
         yield from coming
-
-
-@contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Let what the study's code prints go nowhere: a line is kept for the progress."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # another thread may print
-        return
-    with (
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        yield
 
 
 def _engine(engine: str, study: Study, store: Store, timeout: float | None) -> tuple[str, str]:

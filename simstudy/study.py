@@ -7,9 +7,12 @@ import copy
 import difflib
 import hashlib
 import importlib.util
+import inspect
 import itertools
+import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+import traceback
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +22,13 @@ import numpy as np
 from simstudy import reach
 from simstudy.arrays import Array, Data
 from simstudy.estimators import Estimator, MaximumLikelihood
+from simstudy.heard import unheard
 from simstudy.mechanism import Mechanism
-from simstudy.model import inside
+from simstudy.model import Model, inside
+from simstudy.places import called
 from simstudy.records import COLUMNS, Cell
 from simstudy.streams import stream
+from simstudy.written import near
 
 if TYPE_CHECKING:
     from simstudy.result import Result
@@ -78,6 +84,11 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Derive the key and the truth."""
+        if not isinstance(self.mechanism, Mechanism):
+            raise StudyError(
+                f"a scenario's mechanism came as {type(self.mechanism).__name__}; give "
+                "Mechanism(name, draw=..., truth=...), for a scenario and for grid"
+            )
         object.__setattr__(self, "factors", dict(self.factors))
         words = [f"{name}={_word(name, value)}" for name, value in self.factors.items()]
         object.__setattr__(self, "key", " ".join([self.mechanism.name, *words]))
@@ -159,8 +170,15 @@ class Study:
 
     def __post_init__(self) -> None:
         """Refuse a study that contradicts itself."""
-        object.__setattr__(self, "scenarios", tuple(self.scenarios))
-        object.__setattr__(self, "estimators", tuple(self.estimators))
+        for name, such in (("scenarios", "grid(mechanism, n=[20, 50]) makes"),
+                           ("estimators", "[MaximumLikelihood(model, methods)]")):  # fmt: skip
+            came = getattr(self, name)
+            if not isinstance(came, Iterable):
+                raise StudyError(
+                    f"study {self.name!r}: {name} came as {type(came).__name__}; due is a list, "
+                    f"such as {such}"
+                )
+            object.__setattr__(self, name, tuple(came))
         _check_parts(self)
         _check_numbers(self)
         _check_names(self)
@@ -259,7 +277,8 @@ class Study:
         """
         from simstudy.checks import check
 
-        check(self)
+        with unheard():
+            check(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +302,8 @@ def load(source: str | Path) -> tuple[Study, Reference]:
     Raises
     ------
     StudyError
-        When the file is missing, does not compile, or exposes no `STUDY`.
+        When the file is missing, does not compile, exposes no `STUDY`, or makes a part of it that
+        is refused; then with the file and the line.
     """
     path = find(source)
     content = path.read_bytes()
@@ -305,6 +325,11 @@ def load(source: str | Path) -> tuple[Study, Reference]:
             f"{error.filename or path}, line {error.lineno}: {error.msg}; correct the file and "
             "run again"
         ) from error
+    except (ValueError, TypeError) as error:
+        trouble = _refused(error)
+        if trouble is None:
+            raise
+        raise StudyError(trouble) from error
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         raise StudyError(
@@ -318,6 +343,25 @@ def load(source: str | Path) -> tuple[Study, Reference]:
         raise StudyError(f"{changed[0]} was changed while the study was loaded; run it again")
     reach.remember(str(path))
     return replace(study, aims=aims), Reference(str(path), reach.version(after))
+
+
+def _refused(error: ValueError | TypeError) -> str | None:
+    """Say what simstudy refused when a file was loaded, and where; None where it was not that."""
+    said, at = str(error), called(error)
+    unknown = re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", said)
+    part = {kind.__name__: kind for kind in _PARTS}.get(unknown[1]) if unknown else None
+    if unknown and part:
+        takes = list(inspect.signature(part).parameters)
+        close = difflib.get_close_matches(unknown[2], takes, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        at = at or traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{unknown[1]} takes no {unknown[2]!r}; it takes {', '.join(takes)}{hint}"
+    elif isinstance(error, TypeError):
+        return None
+    return f"{near(Path(at.filename), Path.cwd())}, line {at.lineno}: {said}" if at else None
+
+
+_PARTS = (Study, Scenario, Mechanism, Model, MaximumLikelihood)
 
 
 def find(source: str | Path) -> Path:
@@ -345,10 +389,11 @@ def draw(study: Study, scenario: Scenario, replicate: int) -> Data:
 
 def example(study: Study, scenario: Scenario) -> Data:
     """Draw the first data set that can be drawn, of replicates 0 to 4."""
-    for replicate in range(4):
-        with contextlib.suppress(Exception):
-            return draw(study, scenario, replicate)
-    return draw(study, scenario, 4)
+    with unheard():
+        for replicate in range(4):
+            with contextlib.suppress(Exception):
+                return draw(study, scenario, replicate)
+        return draw(study, scenario, 4)
 
 
 def frozen(data: Data) -> Data:

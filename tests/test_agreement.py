@@ -17,6 +17,7 @@ from simstudy.agreement import FALSE_ALARM, agreement, alarms, keep, kept
 from simstudy.equalities import summed, zero_mean
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL
 from simstudy.models import binomial, exponential, gamma, normal, poisson
+from simstudy.study import draw as drawn
 
 NORMAL = {"n": 20, "mu": 1.0, "sigma": 2.0}
 
@@ -255,6 +256,29 @@ def test_what_cannot_be_asked_is_said():
     row = finding(normal.MODEL, nuisance, **NORMAL)
     assert row["sentence"] == "Not asked: the truth of sigma is not given."
     assert np.isnan([row["score_p"], row["information_p"], row["ratio"]]).all()
+
+
+def test_data_that_the_model_cannot_have_are_said_with_how_often():
+    """Of 20 observations one is negative in two data sets of three: 1 - 0.95^20 = 0.64."""
+
+    def loglik(theta, data):
+        return np.where(data < 0, -np.inf, np.log(theta[0]) - theta[0] * data)
+
+    def draw(rng, n, share):
+        return rng.exponential(size=n) * np.where(rng.uniform(size=n) < share, -1, 1)
+
+    model = Model("waiting", {"rate": "positive"}, lambda data: np.ones(1), loglik)
+    mechanism = Mechanism("waiting", draw, lambda n, share: {"rate": 1.0})
+    made = study(model, mechanism, replicates=60, methods=(OBSERVED_CENTRAL,), n=20, share=0.05)
+    found = agreement(made)
+    sets = sum((drawn(made, made.scenarios[0], i) < 0).any() for i in range(60))
+    assert 20 < sets < 55
+    row = found.iloc[0]
+    assert row["finding"] == "impossible-data"
+    assert row["sentence"].startswith(
+        f"In {sets} of 60 data sets the log-likelihood is not finite at the truth: draw gives data"
+    )
+    assert len(alarms(found)) == 1
 
 
 def test_draws_that_fail_are_left_out():

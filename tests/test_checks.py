@@ -385,3 +385,49 @@ def test_misspecified_and_unidentified_log_likelihoods_are_left_alone():
 def test_a_right_log_likelihood_with_a_nuisance_or_few_data_sets_is_left_alone():
     nuisance = replace(normal.MECHANISM, truth=lambda mu, **_: {"mu": mu})
     check_accepted(study(normal.MODEL, nuisance, [OBSERVED], n=2, mu=0.0, sigma=1.0))
+
+
+# --- mistakes that every beginner makes -----------------------------------------------------------
+
+
+def rates(loglik=exponential.MODEL.loglik, start=lambda data: np.ones(1)):
+    return Model("rates", {"rate": "positive"}, start, loglik)
+
+
+def waiting(draw):
+    return Mechanism("waiting", draw, lambda **_: {"rate": 1.0})
+
+
+def changing(theta, data):
+    data -= 1
+    return -theta[0] * data
+
+
+@pytest.mark.parametrize(
+    ("model", "draw", "n", "says"),
+    [
+        (rates(), lambda n: np.ones(n), 20, ("draw's first argument is the generator", "(rng, n)")),
+        (rates(), lambda rng, n: rng.exponential(size=n), 20.0, ("'n'", "float 20.0", "n=20 ")),
+        (rates(), lambda rng, n: rng.exponential(size=n), 0, ("empty data set",)),
+        (rates(lambda data, theta: np.log(theta[0]) - theta[0] * data),
+         lambda rng, n: rng.exponential(size=n), 20, ("other way round", "loglik(theta, data)")),
+        (rates(changing), lambda rng, n: rng.exponential(size=n), 20,
+         ("data must not be changed", "data.copy()", "changing, line")),
+        (rates(start=lambda data: np.full(1, -2.0)), lambda rng, n: rng.exponential(size=n), 20,
+         ("start gave rate=-2 (support 'positive')",)),
+    ],
+    ids=["no generator", "float count", "empty", "swapped", "changed", "start"],
+)  # fmt: skip
+def test_a_plain_mistake_is_a_sentence(model, draw, n, says):
+    made = study(model, waiting(draw), [OBSERVED_CENTRAL], n=n)
+    with raises_saying(*says):
+        made.check()
+
+
+def test_what_is_printed_during_the_checks_is_not_heard(capsys):
+    def loud(rng, n):
+        print("hello")
+        return rng.exponential(size=n)
+
+    check_accepted(study(rates(), waiting(loud), [OBSERVED_CENTRAL], n=20))
+    assert capsys.readouterr().out == ""

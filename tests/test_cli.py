@@ -222,9 +222,61 @@ def test_a_programming_error_shows_its_own_traceback(path, capsys):
     path.write_text(FILE.replace("np.log(theta[0])", "np.lgo(theta[0])"))
     assert run_mine() == 1
     said = capsys.readouterr().err
-    for fragment in ("Traceback", "studies/mine.py", "in loglik", "lgo", "what is stored stays"):
+    for fragment in ("Traceback", "studies/mine.py", "in loglik", "lgo", "nothing is stored yet"):
         assert fragment in said
+    assert said.count("  File ") == 1  # the user's line alone
     assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line", "says"),
+    [
+        ('grid(Mechanism("mine", draw, truth), n=[20, 30])', 'Mechanism("mine", draw, truth)', 24,
+         "scenarios came as Mechanism; due is a list, such as grid("),
+        ("[MaximumLikelihood(MODEL, [OBSERVED_CENTRAL])]",
+         "MaximumLikelihood(MODEL, [OBSERVED_CENTRAL])", 24, "estimators came as Maximum"),
+        ('{"rate": "positive"}', '["rate"]', 23, "parameters is ['rate']; due is a mapping"),
+        ('"positive"', '"postive"', 23, "has the support 'postive'; allowed are"),
+        ('Mechanism("mine", draw, truth), n', "draw, n", 26, "mechanism came as function; "),
+        ("[OBSERVED_CENTRAL]", "[]", 27, "has no methods; give at least one"),
+        ("[OBSERVED_CENTRAL]", '["observed"]', 27, "'observed' is no method"),
+        ("replicates=6", "replicate=6", 24, "takes no 'replicate'; it takes name, scenarios"),
+    ],
+)  # fmt: skip
+def test_a_part_that_is_refused_is_a_sentence_with_the_users_line(
+    path, capsys, right, wrong, line, says
+):
+    path.write_text(FILE.replace(right, wrong))
+    assert run_mine() == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"simstudy: studies/mine.py, line {line}: ")
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_worker_s_exception_shows_the_users_line_alone(path, capsys):
+    path.write_text(FILE.replace("return rng", "return rng.integers(3, size=n) @ rng"))
+    assert execute("run", "mine", "--jobs", 2, "--quiet", "--engine", "loop") == 1
+    assert capsys.readouterr().err.count("  File ") == 1
+
+
+def test_what_an_exception_says_is_shown_and_not_obeyed(path, capsys):
+    wrong = 'raise RuntimeError("\\x1b[31mred")'
+    path.write_text(
+        FILE.replace("return np.log(theta[0])", f"{wrong}\n    return np.log(theta[0])")
+    )
+    assert run_mine() == 1
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert "RuntimeError: \\x1b[31mred" in said
+
+
+def test_what_a_study_prints_is_not_heard_before_the_work_either(path, capsys):
+    path.write_text(
+        FILE.replace("return np.log(theta[0])", 'print("hello")\n    return np.log(theta[0])')
+    )
+    assert run_mine("--replicates", "60") == 0
+    assert "hello" not in "".join(capsys.readouterr())
 
 
 def test_a_report_that_fails_loses_no_replicate(path, capsys, monkeypatch):
