@@ -255,7 +255,11 @@ def test_a_part_that_is_refused_is_a_sentence_with_the_users_line(
 
 
 def test_a_worker_s_exception_shows_the_users_line_alone(path, capsys):
-    path.write_text(FILE.replace("return rng", "return rng.integers(3, size=n) @ rng"))
+    method = (
+        "def broken(*_):\n    return np.nothing\n\n\nOBSERVED_CENTRAL = replace(OBSERVED_CENTRAL"
+    )
+    made = FILE.replace("import numpy", "from dataclasses import replace\nimport numpy")
+    path.write_text(made.replace("MODEL =", f"{method}, interval=broken)\nMODEL ="))
     assert execute("run", "mine", "--jobs", 2, "--quiet", "--engine", "loop") == 1
     assert capsys.readouterr().err.count("  File ") == 1
 
