@@ -42,7 +42,7 @@ from simstudy.guardian import FAILED
 from simstudy.heap import unswept
 from simstudy.interrupts import INTERRUPTED, last_words, left
 from simstudy.places import shortly
-from simstudy.written import near, printable
+from simstudy.written import duration, near, printable
 
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED = 0, 2, 3, 4
 
@@ -293,7 +293,9 @@ def _run(options: argparse.Namespace) -> int:
         from simstudy.report import terminal_table
 
         print(terminal_table(published.verdicts))
-        print(f"{outcome.computed:,} replicates in {outcome.seconds:,.1f} s, {_by(outcome.folder)}")
+        print(
+            f"{outcome.computed:,} replicates in {duration(outcome.seconds)}, {_by(outcome.folder)}"
+        )
         print(f"report: {near(published.path, home)}")
     if published.alarms:
         more = len(published.alarms) - 1

@@ -76,18 +76,21 @@ def plan(options: argparse.Namespace, folder: Path | None) -> int:
 
 def _pilot(measure: str, mcse: float, folder: Path, target: str) -> None:
     """Print what the results so far say, scenario by scenario."""
-    from simstudy.plan import pilot, summary
+    from simstudy.plan import FEWEST, pilot, summary
     from simstudy.result import Result
     from simstudy.study import StudyError
+    from simstudy.written import duration
 
     result = Result(folder)
     try:
         needed = pilot(result.performance(), measure, mcse)
     except ValueError as error:
         raise StudyError(str(error)) from error
+    needed["needed"] = needed["needed"].where(needed["n"] >= FEWEST)
     print(f"{target}, by the results in {folder}; the method that needs most, by scenario:")
     for row in summary(needed).to_dict("records"):
-        count = f"{row['needed']:,.0f}" if row["needed"] > 0 else "these do not say"
+        few = f"too few: {FEWEST} answers are needed" if row["n"] < FEWEST else "these do not say"
+        count = f"{row['needed']:,.0f}" if row["needed"] > 0 else few
         print(
             f"  {row['scenario']}: {count} "
             f"({row['method']}, {row['parameter']}: {row['value']:.4g}, MCSE {row['mcse']:.2g} "
@@ -99,7 +102,7 @@ def _pilot(measure: str, mcse: float, folder: Path, target: str) -> None:
     if done and most > 0:
         pace = sum(run["seconds"] for run in runs) / done
         scenarios = len(result.manifest()["study"]["scenarios"])
-        print(f"all scenarios with {most:,.0f}: about {pace * most * scenarios:,.0f} s in all")
+        print(f"all scenarios with {most:,.0f}: about {duration(pace * most * scenarios)} in all")
 
 
 def selftest(options: argparse.Namespace) -> int:

@@ -19,6 +19,9 @@ SHARES = (
     "fail", "cover", "becover", "cover_all", "miss_left", "miss_right", "power",
 )  # fmt: skip
 
+FEWEST = 30
+"""Answers of a pilot below which a plan is not made of its Monte Carlo error."""
+
 NEEDS = {"bias": "sd", "mean": "sd", "empse": "sd", "rmse": "sd", "mse": "sd", "median": "sd"}
 """Measures whose Monte Carlo error follows from the standard deviation of the estimates."""
 

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from simstudy.records import Block, Status
+from simstudy.written import duration
 
 ENOUGH = 20
+SETTLED = 5.0  # seconds of answers before which a rate is none
 BROKEN = (Status.data_error, Status.fit_error, Status.timeout, Status.crashed)
 
 
@@ -77,36 +79,49 @@ class Progress:
     def __init__(self, total: int, quiet: bool) -> None:
         """Begin to count."""
         self.total, self.done, self.failures, self.compiling = total, 0, 0, 0.0
-        self.began = self.spoken = time.monotonic()
+        self.spoken = time.monotonic()
+        self.first: tuple[float, int] | None = None  # when replicates were answered first, how many
         self.bar: Any = None
         self.quiet = quiet or total == 0
         if not self.quiet and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, unit=" replicates", smoothing=0.1, dynamic_ncols=True)
+            shape = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+            self.bar = tqdm(total=total, dynamic_ncols=True, bar_format=shape)
 
     def add(self, replicates: int, failures: int) -> None:
         """Count replicates that were answered, and their fits that failed."""
         self.done += replicates
         self.failures += failures
+        now = time.monotonic()
+        self.first = self.first or (now, self.done)
         if self.bar is not None:
             self.bar.set_postfix_str(self._noted(), refresh=False)
             self.bar.update(replicates)
-        elif not self.quiet and time.monotonic() - self.spoken >= 10:
-            self.spoken = time.monotonic()
-            rate = self.done / (self.spoken - self.began)
-            left = (self.total - self.done) / rate
+        elif not self.quiet and now - self.spoken >= 10:
+            self.spoken = now
             print(
-                f"{self.done:,} of {self.total:,} replicates, {rate:,.0f} per second, "
-                f"{left:,.0f} s left, {self._noted()}",
+                f"{self.done:,} of {self.total:,} replicates, {self._noted()}",
                 file=sys.stderr,
                 flush=True,
             )
 
     def _noted(self) -> str:
-        """Say what is not a rate: failures, and the workers' seconds for compiling programs."""
+        """Say the rate, as soon as it is one, failures, and the workers' seconds for compiling."""
         compiled = f", compiling {self.compiling:.1f} s" if self.compiling else ""
-        return f"failed fits {self.failures:,}{compiled}"
+        return f"{self._paced()}failed fits {self.failures:,}{compiled}"
+
+    def _paced(self) -> str:
+        """Say the rate and the time left; nothing before some seconds of answers.
+
+        The start of workers and the compiling before the first answer are no part of it.
+        """
+        since, before = self.first or (0.0, 0)
+        spent = time.monotonic() - since
+        if spent < SETTLED or self.done == before:
+            return ""
+        rate = (self.done - before) / spent
+        return f"{rate:,.1f} per second, {duration((self.total - self.done) / rate)} left, "
 
     def close(self) -> None:
         """Leave the bar as it is."""

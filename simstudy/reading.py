@@ -62,7 +62,13 @@ def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
 
     kind, packed = _kind(path)
     if kind not in _KINDS or (packed and kind not in _PACKABLE):
-        raise ValueError(f"cannot read {str(path)!r}: give a file ending in {readable()}")
+        hint = ""
+        if kind == ".txt":
+            hint = (
+                "; of a text, the name says what separates its fields: rename it to .tsv for tabs "
+                "or .csv for commas, in R write.csv(x, file, row.names = FALSE) for write.table"
+            )
+        raise ValueError(f"cannot read {str(path)!r}: give a file ending in {readable()}{hint}")
     reader, options, package = _KINDS[kind]
     call = parse_csv if reader == "read_csv" else getattr(pd, reader)
     load = functools.partial(call, path, **options)
@@ -83,6 +89,12 @@ def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
         raise ValueError(
             f"reading {path.name!r} needs {needs}: pip install {install}, or give a CSV file"
         ) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not in UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}); "
+            "save it as UTF-8: in a spreadsheet 'CSV UTF-8', in R write.csv(x, file, "
+            'fileEncoding = "UTF-8"), in a shell iconv -f LATIN1 -t UTF-8, or -f UTF-16'
+        ) from error
     except Exception as error:  # every reader has its own kinds
         raise ValueError(f"{path} cannot be read as {kind[1:]}: {error}") from error
     if reader in _WITH_WORDS and len(heads):
@@ -93,11 +105,13 @@ def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
                 "columns must differ"
             )
     if kind == ".csv" and len(frame.columns) == 1:
-        for mark, what in ((";", "semicolons"), ("\t", "tabs")):
+        commas = "save it with commas, and points in decimal numbers"
+        tabs = "let its name end in .tsv instead of .csv"
+        for mark, what, cure in ((";", "semicolons", commas), ("\t", "tabs", tabs)):
             if mark in str(frame.columns[0]):
                 raise ValueError(
                     f"{path} has one column, {str(frame.columns[0])!r}: its fields seem to be "
-                    f"separated by {what}; save it with commas, and points in decimal numbers"
+                    f"separated by {what}; {cure}"
                 )
     return frame
 

@@ -27,7 +27,7 @@ from simstudy.heap import unswept
 from simstudy.heard import BETWEEN
 from simstudy.records import Status
 from simstudy.verdicts import FEWEST, headline
-from simstudy.written import printable
+from simstudy.written import duration, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -595,7 +595,7 @@ def _run(manifest: Mapping[str, Any]) -> Content:
             if replicates is not None and count < replicates
         },
         "as_is": [e["name"] for e in study.get("estimators", []) if e.get("as_is")],
-        "seconds": _duration(sum(float(run["seconds"]) for run in runs)),
+        "seconds": duration(sum(float(run["seconds"]) for run in runs)),
         "started": str(runs[0]["started"])[:16].replace("T", " ") if runs else "",
     }
 
@@ -657,13 +657,6 @@ def _range(values: pd.Series[Any], *quantiles: float) -> str:
     if known.empty:
         return "\u2013"
     return " / ".join(f"{float(known.quantile(q)):.2g}" for q in quantiles)
-
-
-def _duration(seconds: float) -> str:
-    """Write a time in the unit one would say."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _shares(row: Mapping[Any, Any]) -> Content:

@@ -187,3 +187,17 @@ def near(path: Path, home: Path) -> Path:
     results/gamma /x
     """
     return path.relative_to(home) if path.is_relative_to(home) else path
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit one would say.
+
+    Examples
+    --------
+    >>> from simstudy.written import duration
+    >>> [duration(seconds) for seconds in (2.04, 1407, 102_237)]
+    ['2.0 s', '23.4 min', '28.4 h']
+    """
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -190,7 +190,7 @@ def test_two_estimands_are_pooled_only_when_told(capsys):
         ("b,se\nTrue,0.1\nFalse,0.2\n", "'b' holds true and false"),
         ("b,se\n,\n,\n", "estimate ('b') is empty in every row"),
         ("b,se\nNA,0.1\nnan,0.2\n", "estimate ('b') is empty in every row"),
-        ("b\tse\n1\t2\n", "separated by tabs"),
+        ("b\tse\n1\t2\n", "separated by tabs; let its name end in .tsv"),
         ("\n\n", "cannot be read as csv"),
     ],
 )
@@ -200,6 +200,24 @@ def test_tables_without_estimates_are_refused(capsys, text, says):
     assert execute("performance", "t.csv", *named) == cli.WRONG_INPUT
     assert says in capsys.readouterr().err
     assert [path.name for path in Path().iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("t.csv", "méthode,b,se\nx,1,2\n".encode("latin1"), ("not in UTF-8", "save it as UTF-8")),
+        ("t.csv", "method,b,se\nx,1,2\n".encode("utf-16"), ("not in UTF-8", "iconv")),
+        ("t.txt", b"b se\n1 2\n", ("rename it to .tsv for tabs", "write.csv")),
+    ],
+    ids=["latin 1", "utf 16", "txt"],
+)
+def test_texts_of_other_kinds_are_told_how_to_be_saved(capsys, name, content, says):
+    Path(name).write_bytes(content)
+    named = ["--estimate", "b", "--se", "se", "--truth", 1]
+    assert execute("performance", name, *named) == cli.WRONG_INPUT
+    said = capsys.readouterr().err
+    for fragment in says:
+        assert fragment in said
 
 
 def test_a_byte_order_mark_and_numbers_beyond_all_range_are_read(capsys):

@@ -709,6 +709,21 @@ def test_one_replicate_is_a_study(tmp_path):
     assert len(rows(tmp_path / "r")[0]) == 1
 
 
+def test_progress_holds_its_rate_back_until_there_are_seconds_of_answers(monkeypatch, capsys):
+    """What came before the first answer is the start of workers, and no rate."""
+    clock = [0.0]
+    monkeypatch.setattr(simstudy.run.time, "monotonic", lambda: clock[0])
+    progress = simstudy.run.Progress(100_100, quiet=False)
+    for now in (40.0, 44.0, 60.0):
+        clock[0] = now
+        progress.add(100, 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "100 of 100,100 replicates, failed fits 0",
+        "300 of 100,100 replicates, 10.0 per second, 2.8 h left, failed fits 0",
+    ]
+
+
 def test_progress_in_a_log_has_rate_time_left_and_failures(tmp_path, monkeypatch, capsys):
     clock = iter(range(0, 10**6, 11))
     monkeypatch.setattr(simstudy.run.time, "monotonic", lambda: float(next(clock)))
@@ -717,7 +732,7 @@ def test_progress_in_a_log_has_rate_time_left_and_failures(tmp_path, monkeypatch
     assert len(lines) == 2
     assert lines[0].startswith("5 of 10 replicates, ")
     for word in ("per second", "s left", "failed fits 0"):
-        assert word in lines[0]
+        assert word in lines[1]
 
 
 def test_quiet_says_nothing(tmp_path, capsys):
