@@ -73,7 +73,7 @@ class Pool(Protocol):
         """Replace what died; return the notes that the dead left (see `timelimit.notes`)."""
 
     def check(self) -> None:
-        """Raise an OSError where nothing will ever answer."""
+        """Raise an OSError or NoWorkers where nothing will ever answer."""
 
     def close(self, flying: Collection[Future[Any]]) -> None:
         """End the workers, or what they are busy with."""
@@ -99,6 +99,7 @@ class Local:
     notes: Path = field(default_factory=scratch)
     executor: Any = None
     single: bool = False
+    silent: bool = False
     together: bool = True
 
     @property
@@ -119,7 +120,7 @@ class Local:
             future: Future[Any] = self.executor.submit(call, task)
         except BrokenExecutor:
             raise
-        except (OSError, RuntimeError) as error:  # no memory, no process, no thread
+        except (OSError, EOFError, RuntimeError) as error:  # no memory, no process, no thread
             full = isinstance(error, OSError) and error.errno == errno.ENOSPC
             where = ": /dev/shm, where processes meet" if full else ""
             raise NoWorkers(f"workers cannot be started ({error}{where})") from error
@@ -135,7 +136,11 @@ class Local:
         return notes(str(self.notes))
 
     def check(self) -> None:
-        """Do nothing: loky tells."""
+        """Raise where loky's thread has ended, seen twice: nobody would tell."""
+        thread = getattr(self.executor, "_executor_manager_thread", None)
+        before, self.silent = self.silent, thread is not None and not thread.is_alive()
+        if before and self.silent:
+            raise NoWorkers("workers cannot be kept at work: too many processes (ulimit -u)")
 
     def close(self, flying: Collection[Future[Any]]) -> None:
         """End the workers, at once where they are busy."""

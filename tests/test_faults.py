@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import simstudy.run
 import simstudy.store
 from checks import dead
 from simstudy import Result, cli, load
@@ -288,6 +290,23 @@ def test_workers_that_cannot_be_started_are_not_the_folder_s_fault(home, tmp_pat
         monkeypatch.setattr(f"simstudy.{module}.start", full)
         with pytest.raises(error, match=says):
             run(study, **options)
+
+
+def test_workers_whose_thread_ended_are_not_waited_for(home, tmp_path, monkeypatch):
+    """Where no further thread may start, loky's own ends and tells nobody."""
+    begin = simstudy.run.start
+
+    def mortal(jobs):
+        executor = begin(jobs)
+        monkeypatch.setattr(executor, "_executor_manager_thread", threading.Thread())
+        monkeypatch.setattr(executor, "submit", lambda *given: Future())
+        return executor
+
+    study, reference = load(home / "faulty.py")
+    monkeypatch.setattr("simstudy.run.start", mortal)
+    monkeypatch.setattr("simstudy.supervise.CHECK", 0.1)
+    with pytest.raises(Stopped, match=r"workers cannot be kept at work.*--jobs"):
+        run(study, reference=reference, out=tmp_path / "r", jobs=2, size=4, quiet=True)
 
 
 @ON
