@@ -33,7 +33,7 @@ from typing import Any, Protocol
 from simstudy.interrupts import interrupted
 from simstudy.records import Status
 from simstudy.timelimit import Limit, notes
-from simstudy.workers import scratch
+from simstudy.workers import deaf, scratch
 
 Task = tuple[int, int, int]
 DEADLY = 2
@@ -117,7 +117,8 @@ class Local:
         try:
             if self.executor is None:
                 self.executor, self.single = self.start(1 if alone else self.jobs), alone
-            future: Future[Any] = self.executor.submit(call, task)
+            with deaf():
+                future: Future[Any] = self.executor.submit(call, task)
         except BrokenExecutor:
             raise
         except (OSError, EOFError, RuntimeError) as error:  # no memory, no process, no thread

@@ -17,9 +17,10 @@ from typing import Any
 
 from simstudy.guardian import end_with_parent
 from simstudy.interrupts import bequeath
-from simstudy.process import gone, unique
+from simstudy.process import gone, name
 
-SCRATCH = "simstudy-"
+SCRATCH, OWNER = "simstudy-run-", "owner"
+YOUNG = 60.0  # seconds: until then a folder may still get its owner
 _warm = [False]
 
 
@@ -31,8 +32,8 @@ def warm_up() -> None:
     worker imports the main module again; anywhere else each worker is a new interpreter.
     """
     main = sys.modules["__main__"]
-    name = getattr(main.__spec__, "name", None) or Path(getattr(main, "__file__", "")).stem
-    if sys.platform != "linux" or name not in ("simstudy", "simstudy.__main__"):
+    module = getattr(main.__spec__, "name", None) or Path(getattr(main, "__file__", "")).stem
+    if sys.platform != "linux" or module not in ("simstudy", "simstudy.__main__"):
         return
     from multiprocessing import forkserver, resource_tracker
 
@@ -42,24 +43,36 @@ def warm_up() -> None:
         multiprocessing.current_process()._config["tempdir"] = str(scratch())  # type: ignore[attr-defined]
         with _muted(2):  # it says what it tidies up after an interrupt
             resource_tracker.ensure_running()
-        # Ctrl-C is for the process that has the terminal; the server begins with what is blocked
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with deaf():
             forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         _warm[0] = True
 
 
 def start(jobs: int) -> Any:
     """Return an executor of so many worker processes."""
     from joblib.externals.loky import ProcessPoolExecutor
+    from joblib.externals.loky.backend import resource_tracker
 
+    with _muted(2):
+        resource_tracker.ensure_running()  # which else would undo `deaf`
     if _warm[0]:
         context, parent = multiprocessing.get_context("forkserver"), None
     else:
         context, parent = None, os.getpid()
     return ProcessPoolExecutor(jobs, context=context, initializer=settle, initargs=(parent,))
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """Let processes that begin in it not hear Ctrl-C, which is their parent's."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def mute() -> None:
@@ -114,11 +127,12 @@ def settle(parent: int | None) -> None:
 
 def scratch() -> Path:
     """Make a folder for temporary files, and sweep up those of processes that were killed."""
-    home = Path(tempfile.gettempdir())
-    for path in home.glob(f"{SCRATCH}*"):
-        if gone(path.name.removeprefix(SCRATCH).partition(".")[0]):
-            shutil.rmtree(path, ignore_errors=True)
-    made = home / f"{SCRATCH}{unique()}"
-    made.mkdir(mode=0o700)
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            old = time.time() - path.stat().st_mtime > YOUNG
+            if gone((path / OWNER).read_text()) if (path / OWNER).exists() else old:
+                shutil.rmtree(path, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=SCRATCH))  # a short name: sockets have no longer ones
+    (made / OWNER).write_text(name())
     bequeath(made)
     return made

@@ -158,11 +158,11 @@ def test_code_that_ends_the_process_is_a_sentence_that_says_how_to_go_on(path, f
 def test_what_a_killed_run_left_in_the_temporary_folder_is_swept_up_by_the_next(path):
     process = start(path, "--jobs", "2")
     late = time.monotonic() + 60
-    while not list((path.parent / "tmp").glob("simstudy-*")) and time.monotonic() < late:
+    while not list((path.parent / "tmp").glob("simstudy-run-*")) and time.monotonic() < late:
         time.sleep(0.02)
     process.kill()
     process.communicate()
-    left = list((path.parent / "tmp").glob("simstudy-*"))
+    left = list((path.parent / "tmp").glob("simstudy-run-*"))
     assert left
     process = start(path, "--replicates", "3", "--jobs", "2", "--quiet")
     assert process.communicate(timeout=100) == (None, "")
