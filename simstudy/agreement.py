@@ -177,7 +177,8 @@ def _read(path: Path) -> pd.DataFrame | None:
     if list(found) != list(COLUMNS) or not found["finding"].isin(FINDINGS).all():
         return None
     whole = bool(found.drop(columns=list(NUMBERS[2:])).notna().to_numpy().all())
-    numeric = all(pd.api.types.is_numeric_dtype(found[name]) for name in NUMBERS)
+    # columns without a row have no type
+    numeric = found.empty or all(pd.api.types.is_numeric_dtype(found[name]) for name in NUMBERS)
     return found if whole and numeric else None
 
 

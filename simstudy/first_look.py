@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from pickle import dumps, loads
-from typing import Any
+from typing import Any, NamedTuple
 
+from simstudy import witness
 from simstudy.estimators import describe
 from simstudy.heard import unheard
 from simstudy.records import AnswerError, Block
@@ -22,8 +23,15 @@ LONG = 2.0  # seconds that are not spent twice
 TRIED = 5  # replicates until something is the study's fault rather than a data set's
 
 
-def first_look(study: Study, chosen: Sequence[int], again: bool) -> float:
-    """Run replicate 0 of every scenario in this process; return the mean seconds one takes.
+class Look(NamedTuple):
+    """The mean seconds that a replicate takes, and what replicate 0 of each scenario answered."""
+
+    pace: float
+    answers: witness.Answers
+
+
+def first_look(study: Study, chosen: Sequence[int], again: bool) -> Look:
+    """Run replicate 0 of every scenario in this process.
 
     An exception that comes again for replicates 1 to 4 is a programming error and stops the study
     with its traceback; one that does not is that data set's. Then replicate 0 runs once more, under
@@ -44,6 +52,7 @@ def first_look(study: Study, chosen: Sequence[int], again: bool) -> float:
             except BaseException as error:
                 for replicate in range(1, TRIED):
                     if _answered(study, index, replicate):
+                        answers[index] = block(study, index, 0, 1)
                         break
                 else:
                     if isinstance(error, AnswerError):
@@ -62,7 +71,8 @@ def first_look(study: Study, chosen: Sequence[int], again: bool) -> float:
                     found = block(study, index, 0, 1)
                 check_repeats(study.scenarios[index], answers.get(index, {}), found)
                 seen |= answers.get(index, {}).keys()
-    return (time.perf_counter() - began if whole else spent) / len(chosen)
+        spent = time.perf_counter() - began if whole else spent
+    return Look(spent / len(chosen), witness.answers(study, answers, witness.bits()))
 
 
 def _answered(study: Study, index: int, replicate: int) -> bool:
@@ -78,7 +88,7 @@ def _answered(study: Study, index: int, replicate: int) -> bool:
 
 def isolated_look(
     load: Callable[[], Study], study: Study, chosen: Sequence[int], again: bool
-) -> float | None:
+) -> Look | None:
     """Do what `first_look` does in a worker; return None where replicate 0 ended its process.
 
     Parameters
@@ -98,7 +108,8 @@ def isolated_look(
     """
     pool = Local(start, 1, marked=False)
     try:
-        return float(answer_alone(_Look(load, chosen, again), pool))
+        found: Look = answer_alone(_Looking(load, chosen, again), pool)
+        return found
     except BrokenExecutor:
         pool.renew()
         for index in chosen:
@@ -123,14 +134,14 @@ def isolated_look(
         pool.close(())
 
 
-class _Look:
+class _Looking:
     """The look of a worker; whatever is raised can be sent home."""
 
     def __init__(self, load: Callable[[], Study], chosen: Sequence[int], again: bool) -> None:
         """Keep what is looked at."""
         self.load, self.chosen, self.again = load, chosen, again
 
-    def __call__(self, task: Any) -> float:
+    def __call__(self, task: Any) -> Look:
         """Look."""
         try:
             return first_look(self.load(), self.chosen, self.again)

@@ -138,9 +138,10 @@ def notes(folder: Path) -> list[str]:
         return [trouble] if trouble else []
     sizes = [end["replicates"] for end in ends.values()]
     goals = ", ".join(sorted({end["until"] for end in ends.values()}))
+    count = " to ".join(f"{size:,}" for size in sorted({min(sizes), max(sizes)}))
     said = [
-        f"Each scenario was run on until it had reached its goal ({goals}), with {min(sizes):,} to "
-        f"{max(sizes):,} replicates."
+        f"Each scenario was run on until it had reached its goal ({goals}), with {count} "
+        "replicates."
     ]
     if stored["confidence"] > RULE.confidence:
         said.append(

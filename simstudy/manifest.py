@@ -70,6 +70,8 @@ def excerpt(manifest: Mapping[str, Any], numbers: Collection[int]) -> bytes:
     study = manifest["study"]
     own = [{**study["scenarios"][number], "number": number} for number in numbers]
     said = {name: value for name, value in manifest.items() if name != "runs"}
+    first = manifest.get("first", {})
+    said["first"] = {s["key"]: first[s["key"]] for s in own if s["key"] in first}
     return zlib.compress(as_json(said | {"study": {**study, "scenarios": own}}))
 
 
@@ -90,11 +92,13 @@ def rebuilt(excerpts: Iterable[Mapping[str, Any]], why: str) -> dict[str, Any] |
     """
     newest: dict[str, Any] = {}
     scenarios: dict[str, dict[str, Any]] = {}
+    first: dict[str, Any] = {}
     replicates = 0
     for found in sorted(excerpts, key=lambda e: int(e["revision"])):
         newest = dict(found)
         replicates = max(replicates, found["study"]["replicates"])
         scenarios |= {scenario["key"]: scenario for scenario in found["study"]["scenarios"]}
+        first |= found.get("first", {})
     if not newest:
         return None
     ordered = sorted(scenarios.values(), key=lambda s: (s["number"], s["key"]))
@@ -103,6 +107,7 @@ def rebuilt(excerpts: Iterable[Mapping[str, Any]], why: str) -> dict[str, Any] |
     return newest | {
         "study": {**newest["study"], "replicates": replicates, "scenarios": plain},
         "runs": [],
+        "first": first,
         "accepted": [*newest["accepted"], said],
     }
 

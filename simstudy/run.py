@@ -20,11 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simstudy import witness
 from simstudy.arrays import Array, observations
 from simstudy.cluster import Dask, by_value, on_dask
 from simstudy.estimators import MaximumLikelihood
 from simstudy.executors import Home, survey
-from simstudy.first_look import first_look, isolated_look
+from simstudy.first_look import Look, first_look, isolated_look
 from simstudy.heard import unheard
 from simstudy.interrupts import exposed, interrupted, interruptible, left, shielded
 from simstudy.lock import WHOLE, held, set_aside, turn
@@ -33,7 +34,7 @@ from simstudy.programs import bucket
 from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
 from simstudy.replicate import block, limited, unanswered
-from simstudy.store import Store, placed
+from simstudy.store import MOST_LINES, Store, placed
 from simstudy.study import Reference, Scenario, Study, StudyError, example, load
 from simstudy.supervise import (
     IN_FLIGHT,
@@ -203,19 +204,20 @@ def run(
     with unheard():
         engine, why = _engine(engine, whole, store, timeout)
     # what may hang or end its process is not tried in this one
-    pace = SECONDS_PER_TASK / BLOCK_WITH_LIMIT
     origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
+    look: Look | None = None
     if timeout is None and (alone or executor is not None):
-        pace = first_look(study, chosen, engine == "loop")
+        look = first_look(study, chosen, engine == "loop")
     elif timeout is None:
         load = functools.partial(_given, origin, study.seed, study.replicates)
-        pace = isolated_look(load, study, chosen, engine == "loop") or pace
+        look = isolated_look(load, study, chosen, engine == "loop")
+    pace, known = look or Look(SECONDS_PER_TASK / BLOCK_WITH_LIMIT, {})
     with held(store.folder, share), interruptible():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs, "goal": goal}
         with turn(store.folder):
             _begun_with(engine, store)  # by another share, meanwhile
-            store.open(study, reference, {**chose, "command": command}, shared=shard is not None,
-                       accept_code=accept_code)  # fmt: skip
+            store.open(study, reference, {**chose, "command": command}, known,
+                       shared=shard is not None, accept_code=accept_code)  # fmt: skip
             store.accept(differing)
         asked = study.replicates * len(study.scenarios)
 
@@ -244,7 +246,8 @@ def run(
         aside = threading.Thread(target=meanwhile or (lambda: None), daemon=True)
         aside.start()
         with contextlib.closing(Progress(total, quiet)) as progress:
-            coming = _blocks(study, store, call, ask, todo, progress)
+            alike = functools.partial(_alike, known, engine, executor is None)
+            coming = _blocks(study, store, call, ask, todo, progress, alike)
             computed, fits, stopped = _journal(
                 study, store, coming, progress, Failures(max_fail), lambda n: tell(before + n)
             )
@@ -280,6 +283,7 @@ def _blocks(
     ask: Callable[..., Generator[tuple[Task, Answer | SetAside]]],
     todo: Mapping[int, Sequence[Task]],
     progress: Progress,
+    alike: Callable[[Study, int, Mapping[str, Block]], None],
 ) -> Generator[tuple[Task, int, dict[str, Block]]]:
     """Yield (task, extension, blocks by estimator), of the whole study first."""
     known: set[str] = set()
@@ -297,7 +301,34 @@ def _blocks(
                     with turn(store.folder):
                         store.accept(answer.differing)
                 found = {name: Block.from_arrays(arrays) for name, arrays in answer.arrays.items()}
+                if task[1] == 0:
+                    alike(part, task[0], found)
                 yield task, since, found
+
+
+def _alike(
+    known: witness.Answers,
+    engine: str,
+    here: bool,
+    study: Study,
+    index: int,
+    blocks: Mapping[str, Block],
+) -> None:
+    """Refuse a replicate 0 that a worker answered otherwise than the first look.
+
+    Another machine, or the other engine, may answer with other last bits.
+    """
+    made = witness.bits() if here and engine == "loop" else ""
+    lines = witness.unlike(
+        known, witness.answers(study, {index: blocks}, made), fits=engine == "loop"
+    )
+    if lines:
+        shown = "\n  ".join(lines[:MOST_LINES])
+        raise StudyError(
+            f"the study answers otherwise each time it is loaded:\n  {shown}\nit may be that "
+            f"{witness.CAUSE}. Write what differs into the study's file as a constant, and begin "
+            "anew with --fresh"
+        )
 
 
 def _journal(

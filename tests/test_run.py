@@ -27,6 +27,7 @@ from simstudy import (
     records,
     tables,
 )
+from simstudy.first_look import Look
 from simstudy.methods import (
     BFGS_INVERSE,
     OBSERVED,
@@ -646,7 +647,7 @@ def test_no_worker_starts_when_the_input_is_wrong(tmp_path, monkeypatch):
         raise AssertionError("a worker was started")
 
     monkeypatch.setattr(simstudy.run, "start", workers)
-    monkeypatch.setattr(simstudy.run, "isolated_look", lambda *given: 1.0)
+    monkeypatch.setattr(simstudy.run, "isolated_look", lambda *given: Look(1.0, {}))
     (tmp_path / "file").write_text("")
     constant = exponentials(lambda rng: np.ones(10))
     for study, folder in ((constant, tmp_path / "r"), (exponentials(), tmp_path / "file")):
