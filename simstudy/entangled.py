@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +19,9 @@ from simstudy.study import Scenario, Study, draw
 SETS = 5
 """Data sets after which what is wrong with each is wrong with the study."""
 
+TOGETHER, ROWS = 30, 20_000
+"""Data sets that are put together, and the most rows that they may have."""
+
 ROUNDING = 1e-8
 """Share of the largest term up to which a term computed among others may differ."""
 
@@ -24,8 +31,9 @@ def entangled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) ->
 
     Padding, weights, resampling and scores of single observations take it that the terms of some
     rows are those rows of all terms. That is tried on the study's first data sets, with every
-    other row and with rows that come twice, at the truth, at the start and near the truth: the
-    answer is the same in every process.
+    other row, with rows that come twice, and with many data sets put together, at the truth, at the
+    start and near the truth: the answer is the same in every process. Terms that look at others in
+    rare data sets only are found as far as these are among the first 30.
 
     Examples
     --------
@@ -43,15 +51,44 @@ def entangled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) ->
     >>> entangled(study, study.scenarios[0], estimator)
     'the term of observation 0 is ... among all 4, and ... among 2 of them'
     """
-    looked = 0
+    return _answer(_Question(study, scenario, estimator))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    """What is asked; the same question where the same mechanism and model meet the same seed."""
+
+    study: Study
+    scenario: Scenario
+    estimator: MaximumLikelihood
+
+    def __hash__(self) -> int:
+        """Hash what is a number or a word."""
+        return hash((self.study.seed, self.scenario.key))
+
+    def __eq__(self, other: object) -> bool:
+        """Compare, models and scenarios by identity: they hold functions and arrays."""
+        return (
+            isinstance(other, _Question)
+            and self.study.seed == other.study.seed
+            and self.scenario is other.scenario
+            and self.estimator.model is other.estimator.model
+        )
+
+
+@functools.lru_cache(maxsize=256)  # each block of the batched engine asks
+def _answer(question: _Question) -> str | None:
+    """Look at parts of single data sets first, then at many data sets together."""
+    study, scenario, estimator = question.study, question.scenario, question.estimator
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
+        looked = 0
         for replicate in range(SETS):
             try:
                 data = draw(study, scenario, replicate)
                 n = observations(data)
                 points = _points(estimator, scenario, data)
-                whole = [np.asarray(estimator.model.loglik(theta, data)) for theta in points]
+                whole = _terms(estimator, points, data)
             except Exception:  # a status of that replicate, told where it is run
                 continue
             half = np.arange(n)[::2] if n > 1 else np.zeros(2, dtype=int)
@@ -62,8 +99,71 @@ def entangled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) ->
                     return found
             looked += 1
             if looked == 2:
-                break
+                return _together(study, scenario, estimator, points)
     return None
+
+
+def _terms(estimator: MaximumLikelihood, points: Sequence[Array], data: Data) -> list[Array]:
+    return [np.asarray(estimator.model.loglik(theta, data)) for theta in points]
+
+
+def _together(
+    study: Study, scenario: Scenario, estimator: MaximumLikelihood, points: Sequence[Array]
+) -> str | None:
+    """Hold the terms of many data sets as one against those of each."""
+    parts: list[Data] = []
+    own, numbers, rows = [], [], 0
+    for replicate in range(TOGETHER):
+        try:
+            data = draw(study, scenario, replicate)
+            if rows + observations(data) > ROWS:
+                break
+            terms = _terms(estimator, points, data)
+            _joined([*parts[:1], data])  # where they do not stack it is left out
+        except Exception:
+            continue
+        parts.append(data)
+        own.append(terms)
+        numbers += [(replicate, row) for row in range(observations(data))]
+        rows += observations(data)
+    if len(parts) < 2:
+        return None
+    here = f"among those of {len(parts)} data sets together"
+    try:
+        among = _terms(estimator, points, _joined(parts))
+    except Exception as error:
+        return f"{here} it raises {describe(error)}"
+    for theta, found in enumerate(among):
+        due = np.concatenate([terms[theta] for terms in own])
+        if found.shape != due.shape:
+            return f"it returns the shape {found.shape} for {len(due)} observations"
+        k = _unlike(found, due)
+        if k is not None:
+            return (
+                f"the term of observation {numbers[k][1]} of replicate {numbers[k][0]} is "
+                f"{due[k]:.6g} in its data set, and {found[k]:.6g} {here}"
+            )
+    return None
+
+
+def _joined(parts: Sequence[Data]) -> Data:
+    """Put data sets one after another; an exception where they do not stack."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        if any(part.keys() != first.keys() for part in parts):
+            raise ValueError("other names")
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    if hasattr(first, "iloc"):
+        return importlib.import_module("pandas").concat(parts, ignore_index=True)
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _unlike(own: Array, due: Array) -> int | None:
+    """Return the first term that is another than is due."""
+    finite = np.isfinite(due)
+    far = ~(np.abs(own - due) <= ROUNDING * np.abs(due[finite]).max(initial=0.0))
+    bad = np.where(finite, far, np.isfinite(own))
+    return int(np.flatnonzero(bad)[0]) if bad.any() else None
 
 
 def _points(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -> list[Array]:
@@ -101,11 +201,8 @@ def _among(
         if own.shape != rows.shape:
             return f"it returns the shape {own.shape} for {len(rows)} of the {n} observations"
         due = terms[rows]
-        finite = np.isfinite(due)
-        far = ~(np.abs(own - due) <= ROUNDING * np.abs(due[finite]).max(initial=0.0))
-        bad = np.where(finite, far, np.isfinite(own))
-        if bad.any():
-            k = int(np.flatnonzero(bad)[0])
+        k = _unlike(own, due)
+        if k is not None:
             return (
                 f"the term of observation {rows[k]} is {due[k]:.6g} among all {n}, and "
                 f"{own[k]:.6g} among {len(rows)} of them"

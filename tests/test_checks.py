@@ -18,6 +18,7 @@ from simstudy import (
     Scenario,
     Study,
     StudyError,
+    grid,
     load,
 )
 from simstudy.arrays import namespace
@@ -35,6 +36,7 @@ from simstudy.methods import (
 from simstudy.models import exponential, normal
 from simstudy.records import Status
 from simstudy.repeats import other_random_state
+from simstudy.study import draw as draw_of
 
 
 def raises_saying(*fragments):
@@ -145,6 +147,54 @@ def test_lengths_that_differ_are_right_without_padding():
     assert_array_equal(ours.status, Status.ok)
     assert_allclose(theirs.estimate, ours.estimate, rtol=1e-8)
     assert_allclose(theirs.se, ours.se, rtol=1e-6)
+
+
+def winsorized(methods, seed):
+    """Make a study whose terms look at others only where a row of 500 is an outlier."""
+
+    def loglik(theta, data):
+        xp = namespace(theta[0], data)
+        middle = xp.median(data)
+        reach = 4 * xp.median(xp.abs(data - middle))
+        near = xp.clip(data, middle - reach, middle + reach)
+        return -xp.log(theta[1]) - ((near - theta[0]) / theta[1]) ** 2 / 2
+
+    def draw(rng, n):
+        return np.where(rng.random(n) < 0.002, 30.0, rng.uniform(-1, 1, n))
+
+    model = Model(
+        "winsorized", {"m": "real", "s": "positive"}, lambda data: np.array([0.0, 1.0]), loglik
+    )
+    mechanism = Mechanism("rare", draw, lambda n: {"m": 0.0, "s": 0.6})
+    return Study("s", grid(mechanism, n=40), [MaximumLikelihood(model, methods)], seed=seed)
+
+
+def test_terms_that_look_at_others_in_rare_data_sets_only_are_found():
+    """One data set in 13 has an outlier: thirty together have none in one of ten studies."""
+    pytest.importorskip("jax")
+    from simstudy import batched
+    from simstudy import replicate as loop
+
+    made = winsorized([OBSERVED], seed=1)
+    (scenario,) = made.scenarios
+    plain = [i for i in range(30) if np.abs(draw_of(made, scenario, i)).max() < 2]
+    assert plain[:2] == [0, 1]
+    assert len(plain) < 30
+    assert "data sets together" in entangled(made, scenario, made.estimators[0])
+    ours, theirs = (e.block(made, 0, 0, 30)["winsorized"] for e in (loop, batched))
+    assert_array_equal(ours.status, theirs.status)
+    se = ours.se[:, 0]
+    assert_allclose(theirs.estimate / se, ours.estimate / se, rtol=0, atol=5e-8)
+    with raises_saying("sandwich-central cannot answer"):
+        winsorized([OBSERVED_CENTRAL, SANDWICH_CENTRAL], seed=1).check()
+
+
+def test_what_was_seen_is_known_in_each_process(monkeypatch):
+    made = winsorized([OBSERVED_CENTRAL], seed=1)
+    once = entangled(made, made.scenarios[0], made.estimators[0])
+    monkeypatch.setattr("simstudy.entangled.draw", None)
+    again = replace(made, replicates=7)
+    assert entangled(again, again.scenarios[0], again.estimators[0]) == once
 
 
 @EVERY
