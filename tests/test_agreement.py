@@ -11,7 +11,16 @@ from numpy.testing import assert_allclose
 from scipy.signal import lfilter
 from scipy.stats import kstest
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Model, Study, grid, lock
+from simstudy import (
+    FunctionEstimator,
+    MaximumLikelihood,
+    Mechanism,
+    Model,
+    Scenario,
+    Study,
+    grid,
+    lock,
+)
 from simstudy import agreement as agreement_module
 from simstudy.agreement import FALSE_ALARM, agreement, alarms, keep, kept
 from simstudy.equalities import summed, zero_mean
@@ -482,4 +491,15 @@ def test_a_damaged_or_older_file_is_told_and_made_again(tmp_path, capsys):
         keep(made, tmp_path)
         assert path.read_text() == whole
     assert kept(tmp_path)["finding"].tolist() == ["agrees"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_study_without_a_likelihood_is_told_nothing(tmp_path, capsys):
+    """Its file has a header only, whose columns have no type."""
+    normal = Mechanism("normal", lambda rng: rng.normal(size=9), lambda: {"mean": 0.0})
+    estimator = FunctionEstimator("t", ["mean"], lambda data: {"mean": (data.mean(), 1.0)})
+    made = Study("s", [Scenario(normal, {})], [estimator], replicates=60, seed=1)
+    for _ in range(2):
+        keep(made, tmp_path)
+        assert kept(tmp_path).empty
     assert capsys.readouterr().err == ""

@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 from scipy.stats import norm
 
 from simstudy import MaximumLikelihood, Result, Study, cli, grid, looks, until
+from simstudy.manifest import sealed
 from simstudy.measures import MEASURES, relerror
 from simstudy.methods import OBSERVED, OPG, Inference
 from simstudy.models import exponential
@@ -389,3 +390,15 @@ def test_a_damaged_file_of_looks_is_a_sentence(tmp_path, content):
     (said,) = looks.notes(tmp_path)
     assert "looks.json cannot be read" in said
     assert "run --until again" in said
+
+
+@pytest.mark.parametrize(("ends", "count"), [((250, 250), "250"), ((250, 1000), "250 to 1,000")])
+def test_a_range_of_replicates_has_two_ends(tmp_path, ends, count):
+    run_on = {
+        str(k): {"replicates": size, "until": "verdict", "reached": True}
+        for k, size in enumerate(ends)
+    }
+    written = {"scenarios": run_on, "confidence": RULE.confidence}
+    (tmp_path / "looks.json").write_bytes(sealed(written))
+    (said,) = looks.notes(tmp_path)
+    assert said.endswith(f"its goal (verdict), with {count} replicates.")
