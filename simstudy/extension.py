@@ -142,6 +142,8 @@ def _audit(numbers: Array, blocks: Sequence[Block]) -> dict[str, Array]:
                     texts[name][row] |= dict.fromkeys(text.split(between[name]) if text else ())
             elif name in ("seconds", "failed_refits"):
                 found[name][rows] += values
+            elif name == "se_error":
+                found[name][rows] = np.fmax(found[name][rows], values)
             else:
                 kept = plain if name.startswith("plain_") else ~aside
                 found[name][rows[kept]] = values[kept]
