@@ -34,7 +34,7 @@ from simstudy.programs import bucket
 from simstudy.progress import Failures, Progress, Stopped
 from simstudy.records import Block, Status
 from simstudy.replicate import block, limited, unanswered
-from simstudy.store import MOST_LINES, Store, placed
+from simstudy.store import Store, placed
 from simstudy.study import Reference, Scenario, Study, StudyError, example, load
 from simstudy.supervise import (
     IN_FLIGHT,
@@ -323,7 +323,7 @@ def _alike(
         known, witness.answers(study, {index: blocks}, made), fits=engine == "loop"
     )
     if lines:
-        shown = "\n  ".join(lines[:MOST_LINES])
+        shown = "\n  ".join(lines[: witness.MOST_LINES])
         raise StudyError(
             f"the study answers otherwise each time it is loaded:\n  {shown}\nit may be that "
             f"{witness.CAUSE}. Write what differs into the study's file as a constant, and begin "

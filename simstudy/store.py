@@ -27,18 +27,16 @@ from typing import Any
 
 import numpy as np
 
+from simstudy import witness
 from simstudy.extension import Since, extended, gaps, methods, together
 from simstudy.fingerprint import describe, differences, renewed, versions
 from simstudy.manifest import MANIFEST, as_json, excerpt, read_excerpt, rebuilt, sealed, unsealed
 from simstudy.records import Block, Cell, join
 from simstudy.study import Reference, Study, StudyError
-from simstudy.witness import CAUSE, unlike
-from simstudy.witness import together as known_together
 from simstudy.written import save
 
 # blocks of so many replicates are small; so many of them, if so many follow one another, are merged
 SMALL, MERGED, FEWEST = 100, 200, 20
-MOST_LINES = 5
 _RUN = ("started", "seconds", "replicates")
 _BLOCK = re.compile(r"(\d{9,})-(\d{9,})(?:\.(\d+)-(\d+))?\.[0-9a-f]{16}\.npz")
 
@@ -93,8 +91,7 @@ class Store:
         run : mapping
             What the manifest keeps of this run.
         first : mapping, optional
-            What replicate 0 of scenarios gave now, as `simstudy.witness.answers` writes it; it must
-            be what it gave before.
+            What replicate 0 gives now, by `simstudy.witness.answers`; due is what it gave before.
         shared : bool
         accept_code : bool
             Take code that was changed, and other answers; the manifest keeps what.
@@ -119,10 +116,10 @@ class Store:
             kept = {name: stored[name] for name in ("runs", "identity", "accepted")}
             newer = renewed(stored["versions"], versions())
             before, now = stored.get("first", {}), first or {}
-            other = unlike(before, now)
+            other = witness.unlike(before, now)
             if other and not accept_code:
-                raise StudyError(self._answers_otherwise(other, newer))
-            kept["first"] = known_together(*((now, before) if other else (before, now)))
+                raise StudyError(witness.refusal(self.folder, other, newer))
+            kept["first"] = witness.together(*((now, before) if other else (before, now)))
             changed = differences(stored["study"], asked) + other + newer
             kept["accepted"] = list(dict.fromkeys(kept["accepted"] + changed))
             kept["revision"] = stored["revision"] + 1
@@ -145,18 +142,6 @@ class Store:
             raise StudyError(
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
             ) from error
-
-    def _answers_otherwise(self, lines: Sequence[str], newer: Sequence[str]) -> str:
-        """Say that the same study gives other answers than before."""
-        shown = [*lines[:MOST_LINES], *([f"and {len(lines) - MOST_LINES} more"]
-                                        if len(lines) > MOST_LINES else [])]  # fmt: skip
-        why = f"other versions ({', '.join(newer)}), or {CAUSE}" if newer else CAUSE
-        return (
-            f"{self.folder} holds other answers than the study gives now, and results are never "
-            "mixed:\n  " + "\n  ".join(shown) + "\nno code that can be seen was changed; it may be "
-            f"that {why}. Give back what was changed, give another folder with --out, begin anew "
-            "with --fresh, or go on with --accept-code where both answers are right"
-        )
 
     def begun(self) -> bool:
         """Tell whether the folder holds a study, or blocks of one."""

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ CAUSE = (
     "an environment variable, a file, a module whose name is put together, or the time decide what "
     "the study's code does"
 )
+
+MOST_LINES = 5
 
 Answers = dict[str, dict[str, Any]]
 
@@ -140,6 +142,28 @@ def unlike(stored: Mapping[str, Any], now: Mapping[str, Any], *, fits: bool = Tr
             if same:
                 found += _methods(where, one, other, scale)
     return found
+
+
+def refusal(folder: Path, lines: Sequence[str], newer: Sequence[str]) -> str:
+    """Say that the study of a folder gives other answers than before, and what to do.
+
+    Parameters
+    ----------
+    folder : Path
+    lines : sequence of str
+        As `unlike` returns them.
+    newer : sequence of str
+        Versions that changed.
+    """
+    more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+    shown = "\n  ".join([*lines[:MOST_LINES], *more])
+    why = f"other versions ({', '.join(newer)}), or {CAUSE}" if newer else CAUSE
+    return (
+        f"{folder} holds other answers than the study gives now, and results are never mixed:\n  "
+        f"{shown}\nno code that can be seen was changed; it may be that "
+        f"{why}. Give back what was changed, give another folder with --out, begin anew with "
+        "--fresh, or go on with --accept-code where both answers are right"
+    )
 
 
 def _differs(where: str, stored: str, now: str) -> str:
