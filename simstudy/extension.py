@@ -147,6 +147,7 @@ def _audit(numbers: Array, blocks: Sequence[Block]) -> dict[str, Array]:
             else:
                 kept = plain if name.startswith("plain_") else ~aside
                 found[name][rows[kept]] = values[kept]
+    found["se_error"][np.isin(found["status"], UNFINISHED)] = np.nan
     for name, rows in texts.items():
         found[name] = np.array([between[name].join(row) for row in rows], dtype=np.str_)
     return found

@@ -37,7 +37,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "agreement.py": (480, "what is tested, what it may cost, and what is said of it"),
     "axes.py": (390, "one search for axes, and all differences along them, in both engines"),
     "batched.py": (450, "a block from stacked data to records; what programs cannot do goes on"),
-    "checks.py": (390, "every assumption on a study's code, each with its sentence"),
+    "checks.py": (400, "every assumption on a study's code, each with its sentence"),
     "cli.py": (460, "all commands with their options and examples in one view"),
     "estimators.py": (570, "maximum likelihood and other people's fits fill the same block"),
     "derivatives.py": (330, "exact ones, schemes with given steps, and those along own axes"),

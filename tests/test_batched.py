@@ -30,7 +30,7 @@ from simstudy import (  # noqa: E402
     programs,
 )
 from simstudy import replicate as loop  # noqa: E402
-from simstudy.arrays import digamma, gammaln, of_scalar, trigamma, where  # noqa: E402
+from simstudy.arrays import digamma, gammaln, log, of_scalar, trigamma, where  # noqa: E402
 from simstudy.covariance import invert  # noqa: E402
 from simstudy.methods import (  # noqa: E402
     BFGS_INVERSE,
@@ -238,6 +238,24 @@ def test_a_formula_that_raises_for_some_fits_spares_the_others():
     assert_array_equal(one.status, other.status)
     assert set(one.status[:, 1]) == {Status.ok, Status.method_error}
     assert_allclose(one.se[:, 0], other.se[:, 0], rtol=1e-6)
+
+
+def test_refits_without_a_maximum_are_told_alike():
+    """Resamples of light tails, for which a t distribution's degrees of freedom run off."""
+
+    def loglik(theta, data):
+        m, s, df = theta
+        z = 1 + ((data - m) / s) ** 2 / df
+        half = (df + 1) / 2
+        return gammaln(half) - gammaln(df / 2) - log(np.pi * df) / 2 - log(s) - half * log(z)
+
+    parameters = {"m": "real", "s": "positive", "df": "positive"}
+    model = Model("t", parameters, lambda data: np.array([0.0, 1.0, 5.0]), loglik)
+    mechanism = Mechanism("m", lambda rng, n: rng.standard_t(3, size=n), lambda n: {"m": 0.0})
+    one, other = both(model, mechanism, {"n": 60}, [Bootstrap(refits=Refits(40))], 6)
+    assert_array_equal(one.status, other.status)
+    assert set(one.status.ravel()) > {Status.ok, Status.refits_failed}
+    assert_array_equal(one.audit["failed_refits"] > 2, other.audit["failed_refits"] > 2)
 
 
 def numpy_loglik(theta, data):
