@@ -254,7 +254,7 @@ def test_refits_without_a_maximum_are_told_alike():
     mechanism = Mechanism("m", lambda rng, n: rng.standard_t(3, size=n), lambda n: {"m": 0.0})
     one, other = both(model, mechanism, {"n": 60}, [Bootstrap(refits=Refits(40))], 6)
     assert_array_equal(one.status, other.status)
-    assert set(one.status.ravel()) > {Status.ok, Status.refits_failed}
+    assert set(one.status.ravel()) >= {Status.ok, Status.refits_failed}
     assert_array_equal(one.audit["failed_refits"] > 2, other.audit["failed_refits"] > 2)
 
 
