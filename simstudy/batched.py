@@ -258,6 +258,8 @@ def _groups(estimator: MaximumLikelihood, draws: Draws, only: int | None) -> lis
             if n != (only or n):
                 continue
             key = (only or programs.bucket(n), start.shape, _kind(data))
+            if _may_index(data):
+                model.loglik(start, data)  # JAX takes the nearest entry where NumPy raises
         except STOPS:
             raise
         except BaseException:
@@ -273,6 +275,13 @@ def _groups(estimator: MaximumLikelihood, draws: Draws, only: int | None) -> lis
             if kept:
                 groups.append(_Group(length, kept))
     return groups
+
+
+def _may_index(data: Data) -> bool:
+    """Tell whether data hold whole numbers, by which a log-likelihood may look things up."""
+    if isinstance(data, Mapping):
+        return any(map(_may_index, data.values()))
+    return np.asarray(data).dtype.kind in "iu"
 
 
 def _kind(data: Data) -> tuple[Any, ...]:

@@ -30,7 +30,15 @@ from simstudy import (  # noqa: E402
     programs,
 )
 from simstudy import replicate as loop  # noqa: E402
-from simstudy.arrays import digamma, gammaln, log, of_scalar, trigamma, where  # noqa: E402
+from simstudy.arrays import (  # noqa: E402
+    digamma,
+    gammaln,
+    log,
+    of_scalar,
+    stack,
+    trigamma,
+    where,
+)
 from simstudy.covariance import invert  # noqa: E402
 from simstudy.methods import (  # noqa: E402
     BFGS_INVERSE,
@@ -443,3 +451,26 @@ def test_derivatives_by_a_scalar_taken_apart_are_the_same():
     assert_allclose(wrapped(at), own(at), rtol=1e-13)
     assert_allclose(jax.grad(wrapped)(at), jax.grad(own)(at), rtol=1e-12)
     assert_allclose(jax.hessian(wrapped)(at), jax.hessian(own)(at), rtol=1e-11)
+
+
+def test_an_index_that_is_out_of_range_is_the_loops_to_refuse():
+    """JAX takes the last entry instead, and the batched engine answered `ok`."""
+
+    def draw(rng, n):
+        groups = rng.integers(0, 2, n)
+        groups[0] = 2 * (rng.random() < 0.5)
+        return {"y": rng.normal(size=n), "g": groups}
+
+    def loglik(theta, data):
+        mean = stack([theta[0], theta[1]])[data["g"]]
+        return -0.5 * (data["y"] - mean) ** 2
+
+    model = Model("groups", {"a": "real", "b": "real"}, lambda data: np.zeros(2), loglik)
+    mechanism = Mechanism("groups", draw, lambda n: {"a": 0.0, "b": 0.0})
+    study = Study(
+        "groups", [Scenario(mechanism, {"n": 30})], [MaximumLikelihood(model, [OBSERVED])]
+    )
+    ours = batched.block(study, 0, 0, 40)["groups"]
+    theirs = loop.block(study, 0, 0, 40)["groups"]
+    assert_array_equal(ours.status, theirs.status)
+    assert set(theirs.status.ravel()) == {Status.ok, Status.fit_error}
