@@ -162,7 +162,8 @@ class Local:
             if calls := getattr(executor, "_call_queue", None):
                 calls.cancel_join_thread()
             if answered := getattr(executor, "_result_queue", None):
-                answered._writer.close()
+                with contextlib.suppress(OSError):  # its thread may close it at the same moment
+                    answered._writer.close()
             executor.shutdown(wait=False)
         else:
             executor.shutdown()
