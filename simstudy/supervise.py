@@ -161,8 +161,13 @@ class Local:
             # yet handed over; and it waits for ever for half an answer, or to hand on a task.
             if calls := getattr(executor, "_call_queue", None):
                 calls.cancel_join_thread()
-            if answered := getattr(executor, "_result_queue", None):
-                with contextlib.suppress(OSError):  # its thread may close it at the same moment
+            # Closed under it only where it waits: else it closes the same pipe at the same moment.
+            thread = getattr(executor, "_executor_manager_thread", None)
+            if thread is not None:
+                thread.join(0.5)
+            answered = getattr(executor, "_result_queue", None)
+            if answered and thread is not None and thread.is_alive():
+                with contextlib.suppress(OSError):
                     answered._writer.close()
             executor.shutdown(wait=False)
         else:
