@@ -54,7 +54,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "result.py": (320, "what a folder holds, and everything that is written from it"),
     "run.py": (650, "the loop over workers with what watches it: progress, settling, restart"),
     "store.py": (600, "everything that writes or reads a results folder, and nothing else does"),
-    "supervise.py": (330, "kinds of pool, and one loop that leaves nothing without answer"),
+    "supervise.py": (340, "kinds of pool, and one loop that leaves nothing without answer"),
     "study.py": (580, "a study refuses to contradict itself where it is defined"),
     "summary.py": (430, "both ways to the measures, of a study's table and of anybody's"),
     "verdicts.py": (870, "the rule, the reasons and the headline read the same few numbers"),
