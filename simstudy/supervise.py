@@ -163,12 +163,11 @@ class Local:
                 calls.cancel_join_thread()
             # Closed under it only where it waits: else it closes the same pipe at the same moment.
             thread = getattr(executor, "_executor_manager_thread", None)
-            if thread is not None:
+            if thread is not None and thread.is_alive():
                 thread.join(0.5)
-            answered = getattr(executor, "_result_queue", None)
-            if answered and thread is not None and thread.is_alive():
-                with contextlib.suppress(OSError):
-                    answered._writer.close()
+                if thread.is_alive():
+                    with contextlib.suppress(OSError):
+                        executor._result_queue._writer.close()
             executor.shutdown(wait=False)
         else:
             executor.shutdown()
