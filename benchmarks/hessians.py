@@ -25,7 +25,7 @@ from simstudy import replicate as loop
 from simstudy.arrays import exp, expm1, gammaln, log, log1p, log_ndtr, softplus, where
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL, SANDWICH, SANDWICH_CENTRAL
 from simstudy.models import gamma, weibull
-from simstudy.records import Status
+from simstudy.status import Status
 
 CALLS = [0]
 CASES = {}

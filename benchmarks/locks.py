@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from simstudy.errors import StudyError
 from simstudy.lock import held
-from simstudy.study import StudyError
 
 SHARES = ("whole", "whole", "1-of-2", "1-of-2", "2-of-2", "whole")
 

@@ -13,7 +13,7 @@ _WHERE = {
     "Result": "result",
     "Scenario": "study",
     "Study": "study",
-    "StudyError": "study",
+    "StudyError": "errors",
     "grid": "study",
     "load": "study",
     "performance": "summary",

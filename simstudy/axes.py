@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.covariance import Differenced
-from simstudy.records import Status
+from simstudy.curvature import Differenced
+from simstudy.status import Status
 
 Values = Callable[[Array], Array]
 RISE = 1e-2

@@ -23,7 +23,8 @@ import numpy as np
 
 from simstudy import newton, programs
 from simstudy.arrays import Array, Data, observations
-from simstudy.covariance import Differenced, Place
+from simstudy.covariance import Place
+from simstudy.curvature import Differenced
 from simstudy.derivatives import Objective, natural_hessian, own_derivatives, traceable
 from simstudy.entangled import entangled
 from simstudy.estimators import (
@@ -48,9 +49,10 @@ from simstudy.methods import (
     resampled,
 )
 from simstudy.model import Support, from_working, inside, slopes, to_working
-from simstudy.records import Block, Status, empty, join
+from simstudy.records import Block, empty, join
 from simstudy.replicate import draws_of
 from simstudy.standing import Standing, clear
+from simstudy.status import Status
 from simstudy.study import Study, example
 from simstudy.timelimit import STOPS
 

@@ -26,11 +26,12 @@ from simstudy.derivatives import (
     traceable,
 )
 from simstudy.entangled import SETS, entangled, truth_or_start
+from simstudy.errors import StudyError
 from simstudy.estimators import MaximumLikelihood, describe
 from simstudy.model import Model, inside
 from simstudy.repeats import other_random_state
 from simstudy.streams import stream
-from simstudy.study import Scenario, Study, StudyError, draw
+from simstudy.study import Scenario, Study, draw
 
 GLANCE, LOOK = 3, 20
 """Data sets by which a Hessian's sign is settled, or, where it is the wrong one, confirmed."""

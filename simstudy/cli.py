@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         _parser().print_help()
         return WRONG_INPUT
+    from simstudy.errors import StudyError
     from simstudy.progress import Failing, Stopped
-    from simstudy.study import StudyError
 
     try:
         status = int(options.call(options))
@@ -240,8 +240,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.jobs != 1 and options.dask is None:
         warm_up()
     with unswept():
+        from simstudy.errors import StudyError
         from simstudy.run import run
-        from simstudy.study import StudyError, load
+        from simstudy.study import load
 
     if options.block is not None and options.block < 1:
         raise StudyError(f"--block is {options.block}; give at least 1")
@@ -387,9 +388,10 @@ def _replay(options: argparse.Namespace) -> int:
     """Run one replicate again and show it."""
     from dataclasses import replace
 
+    from simstudy.errors import StudyError
     from simstudy.replay import debug, replay, save, show, unlike_stored
     from simstudy.store import Store
-    from simstudy.study import StudyError, load
+    from simstudy.study import load
 
     home = Path.cwd()
     study, reference = load(options.study)

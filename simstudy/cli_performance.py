@@ -78,9 +78,9 @@ def describe_export(command: argparse.ArgumentParser) -> None:
 
 def export(folder: Path, form: str, path: Path) -> int:
     """Write a study's table for another tool, and say how that reads it."""
+    from simstudy.errors import StudyError
     from simstudy.export import call, exported, save
     from simstudy.result import Result
-    from simstudy.study import StudyError
 
     _writable(path, (".csv", ".dta"))
     table = Result(folder).table()
@@ -99,8 +99,8 @@ def export(folder: Path, form: str, path: Path) -> int:
 def performance(options: argparse.Namespace) -> int:
     """Measure the performance of a table; write what was asked for."""
     from simstudy import summary
+    from simstudy.errors import StudyError
     from simstudy.reading import read, stem
-    from simstudy.study import StudyError
     from simstudy.written import defused, printable, save_csv
 
     for path in options.out:
@@ -209,7 +209,7 @@ def _number_or_column(text: str | None) -> float | str | None:
 
 def _writable(path: Path, endings: Sequence[str]) -> None:
     """Refuse a file that cannot be written, before any work."""
-    from simstudy.study import StudyError
+    from simstudy.errors import StudyError
 
     if path.suffix not in endings:
         raise StudyError(
@@ -222,7 +222,7 @@ def _writable(path: Path, endings: Sequence[str]) -> None:
 @contextmanager
 def _refusals() -> Iterator[None]:
     """Say warnings in one line each; turn what is wrong with the input into a refusal."""
-    from simstudy.study import StudyError
+    from simstudy.errors import StudyError
     from simstudy.written import printable
 
     with warnings.catch_warnings(record=True) as said:

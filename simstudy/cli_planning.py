@@ -45,7 +45,7 @@ def describe_selftest(command: argparse.ArgumentParser) -> None:
 
 def runner_until(options: argparse.Namespace) -> Any:
     """Return the runner that goes on until the goal is reached."""
-    from simstudy.study import StudyError
+    from simstudy.errors import StudyError
     from simstudy.until import goal, run_until
 
     try:
@@ -57,8 +57,8 @@ def runner_until(options: argparse.Namespace) -> Any:
 
 def plan(options: argparse.Namespace, folder: Path | None) -> int:
     """Say how many replicates a precision takes, by theory and by the pilot."""
+    from simstudy.errors import StudyError
     from simstudy.plan import theory
-    from simstudy.study import StudyError
 
     target = f"{options.measure} to a Monte Carlo error of {options.mcse:g}"
     try:
@@ -76,9 +76,9 @@ def plan(options: argparse.Namespace, folder: Path | None) -> int:
 
 def _pilot(measure: str, mcse: float, folder: Path, target: str) -> None:
     """Print what the results so far say, scenario by scenario."""
+    from simstudy.errors import StudyError
     from simstudy.plan import FEWEST, pilot, summary
     from simstudy.result import Result
-    from simstudy.study import StudyError
     from simstudy.written import duration
 
     result = Result(folder)
@@ -107,8 +107,8 @@ def _pilot(measure: str, mcse: float, folder: Path, target: str) -> None:
 
 def selftest(options: argparse.Namespace) -> int:
     """Run the self-test; print its table and keep it for reports."""
+    from simstudy.errors import StudyError
     from simstudy.selftest import run_selftest, selftest_table
-    from simstudy.study import StudyError
     from simstudy.written import save_csv
 
     found = run_selftest(quick=options.quick)

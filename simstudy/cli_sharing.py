@@ -43,7 +43,7 @@ def shard(text: str) -> tuple[int, int]:
 
 def slurm(study: str, folder: Path, tasks: int) -> int:
     """Print the script of a SLURM array."""
-    from simstudy.study import StudyError
+    from simstudy.errors import StudyError
 
     if tasks < 1:
         raise StudyError(f"--tasks is {tasks}; give at least 1")

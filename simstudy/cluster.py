@@ -17,8 +17,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from simstudy.errors import StudyError
 from simstudy.reach import is_users
-from simstudy.study import Study, StudyError
+from simstudy.study import Study
 from simstudy.supervise import IN_FLIGHT
 from simstudy.timelimit import TOPIC, Limit
 from simstudy.workers import settle

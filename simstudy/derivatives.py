@@ -30,9 +30,9 @@ from simstudy.axes import (
     inverted,
     own_axes,
 )
-from simstudy.covariance import Differenced, invert
+from simstudy.curvature import Differenced, invert
 from simstudy.model import Model, Support, from_working, slopes, to_working
-from simstudy.records import Status
+from simstudy.status import Status
 
 Function = Callable[[Array], Any]
 

@@ -14,7 +14,8 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.covariance import Place, stacked
+from simstudy.covariance import Place
+from simstudy.curvature import stacked
 from simstudy.derivatives import Objective, objective, own_derivatives
 from simstudy.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
 from simstudy.heard import BETWEEN, listening
@@ -22,7 +23,8 @@ from simstudy.intervals import wald
 from simstudy.methods import Fitted, Inference, Method, Source, Wald
 from simstudy.model import Model
 from simstudy.places import place
-from simstudy.records import AnswerError, Block, Status, empty, judged, numbers_due
+from simstudy.records import AnswerError, Block, empty, judged, numbers_due
+from simstudy.status import Status
 from simstudy.timelimit import STOPS
 
 
@@ -509,7 +511,7 @@ def write(block: Block, rows: Array, m: int, inference: Inference) -> None:
     found = {name: numbers_due(f"its {name}", values, shape) for name, values in ends.items()}
     status = numbers_due("its status", inference.status, shape[:-1])
     if not np.isin(status, list(Status)).all():
-        raise AnswerError(f"its status is {inference.status!r}; due is a simstudy.records.Status")
+        raise AnswerError(f"its status is {inference.status!r}; due is a simstudy.status.Status")
     block.status[rows, m] = status = judged(**found, status=status)
     for name, values in found.items():
         getattr(block, name)[rows, m] = np.where((status == Status.ok)[..., None], values, np.nan)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from simstudy.cluster import on_dask
+from simstudy.errors import StudyError
 from simstudy.estimators import describe
 from simstudy.fingerprint import renewed, versions
 from simstudy.process import name
-from simstudy.study import StudyError
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.heard import BETWEEN
-from simstudy.records import Block, Cell, Status, empty, join, leading
+from simstudy.records import Block, Cell, empty, join, leading
+from simstudy.status import Status
 
 Since = dict[str, dict[str, int]]
 UNFINISHED = (Status.timeout, Status.crashed)

@@ -9,12 +9,13 @@ from pickle import dumps, loads
 from typing import Any, NamedTuple
 
 from simstudy import witness
+from simstudy.errors import StudyError
 from simstudy.estimators import describe
 from simstudy.heard import unheard
 from simstudy.records import AnswerError, Block
 from simstudy.repeats import check_repeats, other_random_state
 from simstudy.replicate import block
-from simstudy.study import Study, StudyError
+from simstudy.study import Study
 from simstudy.supervise import Local, NoWorkers, answer_alone
 from simstudy.timelimit import STOPS
 from simstudy.workers import start

@@ -34,8 +34,8 @@ from simstudy.axes import (
 )
 from simstudy.derivatives import Objective, natural_hessian, values_of
 from simstudy.model import from_working, inside, slopes, to_working
-from simstudy.records import Status
 from simstudy.standing import Standing, clear, look_closer, words
+from simstudy.status import Status
 
 FINE, FAILED = 1e-6, 1e-3
 NO_MAXIMUM = (Status.no_maximum, Status.not_identified)

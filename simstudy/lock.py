@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from simstudy.errors import StudyError
 from simstudy.interrupts import bequeath
 from simstudy.process import NAME, gone, unique
-from simstudy.study import StudyError
 from simstudy.written import sweep
 
 WHOLE = "whole"

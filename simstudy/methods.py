@@ -17,8 +17,6 @@ import numpy as np
 
 from simstudy.arrays import Array, observations, take
 from simstudy.covariance import (
-    Curvature,
-    Differenced,
     Formula,
     Place,
     diagnose,
@@ -29,6 +27,7 @@ from simstudy.covariance import (
     reads,
     sandwich,
 )
+from simstudy.curvature import Curvature, Differenced
 from simstudy.derivatives import (
     Objective,
     central_hessian,
@@ -40,7 +39,8 @@ from simstudy.derivatives import (
 from simstudy.fit import Fit, maximize, plain
 from simstudy.intervals import Interval, log_wald, wald
 from simstudy.model import Support, slopes
-from simstudy.records import AnswerError, Status, numbers_due
+from simstudy.records import AnswerError, numbers_due
+from simstudy.status import Status
 from simstudy.streams import Stream
 
 

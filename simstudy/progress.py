@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from simstudy.records import Block, Status
+from simstudy.records import Block
+from simstudy.status import Status
 from simstudy.written import duration
 
 ENOUGH = 20

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from simstudy.arrays import Array
+from simstudy.errors import StudyError
 from simstudy.records import Block
-from simstudy.study import Scenario, StudyError
+from simstudy.study import Scenario
 
 
 @contextlib.contextmanager

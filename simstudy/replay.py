@@ -15,15 +15,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from simstudy.arrays import Array, Data, observations
+from simstudy.errors import StudyError
 from simstudy.estimators import Draws, MaximumLikelihood, describe, fitted_of
 from simstudy.fingerprint import describe as describe_study
 from simstudy.fingerprint import differences, renewed, versions
 from simstudy.fit import Fit
 from simstudy.methods import Bootstrap, Fitted, OptimizerInverse, Source, Wald, place_of
-from simstudy.records import Block, Cell, Status
+from simstudy.records import Block, Cell
 from simstudy.replicate import block, draws_of
+from simstudy.status import Status
 from simstudy.store import Store
-from simstudy.study import Reference, Study, StudyError, draw
+from simstudy.study import Reference, Study, draw
 from simstudy.timelimit import STOPS
 from simstudy.written import whole
 

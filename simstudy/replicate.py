@@ -12,7 +12,8 @@ import numpy as np
 from simstudy.arrays import Data
 from simstudy.estimators import Draws, Estimator, checked, describe, finished
 from simstudy.heard import BETWEEN, listening
-from simstudy.records import Block, Status, empty, join
+from simstudy.records import Block, empty, join
+from simstudy.status import Status
 from simstudy.streams import renewable, stream
 from simstudy.study import Scenario, Study, frozen
 from simstudy.timelimit import STOPS, Limit, within

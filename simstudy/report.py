@@ -25,7 +25,7 @@ from simstudy import plots
 from simstudy.calibration import untold
 from simstudy.heap import unswept
 from simstudy.heard import BETWEEN
-from simstudy.records import Status
+from simstudy.status import Status
 from simstudy.verdicts import FEWEST, headline
 from simstudy.written import duration, printable
 

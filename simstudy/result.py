@@ -14,8 +14,8 @@ import pandas as pd
 from simstudy import agreement, looks, remedies, report, tables, written
 from simstudy.calibration import calibration
 from simstudy.comparison import compare
+from simstudy.errors import StudyError
 from simstudy.store import Store
-from simstudy.study import StudyError
 from simstudy.summary import summarize
 from simstudy.verdicts import explain, verdicts
 from simstudy.written import defused, parse_csv, save_csv

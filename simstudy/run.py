@@ -23,6 +23,7 @@ import numpy as np
 from simstudy import witness
 from simstudy.arrays import Array, observations
 from simstudy.cluster import Dask, by_value, on_dask
+from simstudy.errors import StudyError
 from simstudy.estimators import MaximumLikelihood
 from simstudy.executors import Home, survey
 from simstudy.first_look import Look, first_look, isolated_look
@@ -32,10 +33,11 @@ from simstudy.lock import WHOLE, held, set_aside, turn
 from simstudy.methods import Refits
 from simstudy.programs import bucket
 from simstudy.progress import Failures, Progress, Stopped
-from simstudy.records import Block, Status
+from simstudy.records import Block
 from simstudy.replicate import block, limited, unanswered
+from simstudy.status import Status
 from simstudy.store import Store, placed
-from simstudy.study import Reference, Scenario, Study, StudyError, example, load
+from simstudy.study import Reference, Scenario, Study, example, load
 from simstudy.supervise import (
     IN_FLIGHT,
     Given,

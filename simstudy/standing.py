@@ -17,7 +17,7 @@ import numpy as np
 from simstudy.arrays import Array
 from simstudy.axes import LONGEST, inverted, noise_along, noise_of
 from simstudy.model import Support
-from simstudy.records import Status
+from simstudy.status import Status
 
 # Where f changes by less over a whole unit, it is level there; one half would be right.
 FLAT = 1e-3
@@ -214,7 +214,7 @@ def words(
     Examples
     --------
     >>> import numpy as np
-    >>> from simstudy.records import Status
+    >>> from simstudy.status import Status
     >>> from simstudy.standing import words
     >>> names, supports, one = ("b", "s"), ("real", "positive"), np.ones(2)
     >>> words(Status.no_maximum, np.array([0.0, -9.0]), names, supports, one)

@@ -28,11 +28,12 @@ from typing import Any
 import numpy as np
 
 from simstudy import witness
+from simstudy.errors import StudyError
 from simstudy.extension import Since, extended, gaps, methods, together
 from simstudy.fingerprint import describe, differences, renewed, versions
 from simstudy.manifest import MANIFEST, as_json, excerpt, read_excerpt, rebuilt, sealed, unsealed
 from simstudy.records import Block, Cell, join
-from simstudy.study import Reference, Study, StudyError
+from simstudy.study import Reference, Study
 from simstudy.written import save
 
 # blocks of so many replicates are small; so many of them, if so many follow one another, are merged

@@ -21,6 +21,7 @@ import numpy as np
 
 from simstudy import reach
 from simstudy.arrays import Array, Data
+from simstudy.errors import StudyError
 from simstudy.estimators import Estimator, MaximumLikelihood
 from simstudy.heard import unheard
 from simstudy.mechanism import Mechanism
@@ -43,10 +44,6 @@ MISSING = {
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 }  # fmt: skip
 """Words that mean "no value" to whoever reads a table: pandas, and R with NA."""
-
-
-class StudyError(ValueError):
-    """A study that cannot be run as it stands; the message says what came and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

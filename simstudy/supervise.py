@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from simstudy.interrupts import interrupted
-from simstudy.records import Status
+from simstudy.status import Status
 from simstudy.timelimit import Limit, notes
 from simstudy.workers import deaf, scratch
 

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from simstudy.arrays import Array
-from simstudy.records import AUDIT, COLUMNS, Block, Cell, Status
+from simstudy.records import AUDIT, COLUMNS, Block, Cell
+from simstudy.status import Status
 
 
 def table(parts: Iterable[tuple[Cell, Block]]) -> pd.DataFrame:

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from simstudy import tables
+from simstudy.errors import StudyError
 from simstudy.looks import End, note
 from simstudy.plan import errors, pilot, target
 from simstudy.run import Outcome, run
 from simstudy.store import Store, placed
-from simstudy.study import Study, StudyError
+from simstudy.study import Study
 from simstudy.summary import summarize
 from simstudy.verdicts import RULE, Rule, verdicts
 

@@ -21,7 +21,8 @@ import numpy as np
 from simstudy.arrays import Array
 from simstudy.estimators import MaximumLikelihood
 from simstudy.fingerprint import versions
-from simstudy.records import Block, Status
+from simstudy.records import Block
+from simstudy.status import Status
 from simstudy.study import Study
 
 CLOSE = 1e-6

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Model, covariance, process
-from simstudy.covariance import Differenced
+from simstudy import FunctionEstimator, MaximumLikelihood, Model, process
+from simstudy.curvature import Differenced
 from simstudy.derivatives import objective
 from simstudy.estimators import Draws, Estimator
 from simstudy.fit import Fit, maximize
 from simstudy.methods import Fitted, Inference, Method, Wald, place_of
 from simstudy.models import binomial, gamma, logit, normal
 from simstudy.models.regression import autoregressive
-from simstudy.records import AUDIT, Block, Status
+from simstudy.records import AUDIT, Block
+from simstudy.status import Status
 from simstudy.streams import stream
 
 SEED = 20261122
@@ -234,7 +235,7 @@ def check_method_takes_leading_axes(method: Wald, case: Case) -> None:
             for f in fields(places[0])
         }
     )
-    ready = tuple(covariance.stacked(values) for values in zip(*given, strict=True))
+    ready = tuple(stacked(values) for values in zip(*given, strict=True))
     flat = method.answer(stacked, ready, 0.9, supports)
     deep = method.answer(
         type(stacked)(**{f.name: getattr(stacked, f.name)[None, :, None] for f in fields(stacked)}),

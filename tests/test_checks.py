@@ -34,8 +34,8 @@ from simstudy.methods import (
     Inference,
 )
 from simstudy.models import exponential, normal
-from simstudy.records import Status
 from simstudy.repeats import other_random_state
+from simstudy.status import Status
 from simstudy.study import draw as draw_of
 
 

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 import simstudy
 import simstudy.result
 from simstudy import Result, __main__, cli
-from simstudy.records import Status
+from simstudy.status import Status
 from simstudy.store import Store, folder
 
 HOME = Path(simstudy.__file__).parents[1]

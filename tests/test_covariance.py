@@ -9,17 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from checks import case_fitted, fitted, infer, quiet
-from simstudy.covariance import (
-    Curvature,
-    Place,
-    diagnose,
-    diagonal,
-    invert,
-    meat,
-    observed,
-    opg,
-    sandwich,
-)
+from simstudy.covariance import Place, diagnose, diagonal, meat, observed, opg, sandwich
+from simstudy.curvature import Curvature, invert
 from simstudy.fit import plain
 from simstudy.methods import (
     OBSERVED_CENTRAL,
@@ -28,7 +19,7 @@ from simstudy.methods import (
     place_of,
 )
 from simstudy.models import poisson_regression
-from simstudy.records import Status
+from simstudy.status import Status
 
 RNG = np.random.default_rng(20261123)
 SCORES = RNG.normal(size=(5, 40, 3))

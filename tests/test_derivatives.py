@@ -12,7 +12,7 @@ from checks import CASES, GAMMA, LOGIT, case_fitted
 from simstudy import Model, axes, derivatives
 from simstudy.arrays import exp
 from simstudy.axes import RISE
-from simstudy.covariance import invert
+from simstudy.curvature import invert
 from simstudy.derivatives import (
     central_gradient,
     central_hessian,
@@ -26,7 +26,7 @@ from simstudy.derivatives import (
 )
 from simstudy.model import from_working, to_working
 from simstudy.models import gamma
-from simstudy.records import Status
+from simstudy.status import Status
 
 needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="the extra jax is not installed"

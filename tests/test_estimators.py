@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import checks
 from checks import GAMMA, LOGIT, NORMAL, OWN, answer, case_fitted, infer
 from simstudy import FunctionEstimator, MaximumLikelihood, Model
-from simstudy.covariance import Inverse, invert
+from simstudy.curvature import Inverse, invert
 from simstudy.derivatives import objective
 from simstudy.fit import FAILED, FINE, plain
 from simstudy.methods import (
@@ -32,7 +32,8 @@ from simstudy.methods import (
     Wald,
 )
 from simstudy.models import binomial, gamma, poisson_regression
-from simstudy.records import AnswerError, Status
+from simstudy.records import AnswerError
+from simstudy.status import Status
 
 SOME = [OBSERVED, OPG, BFGS_INVERSE, Bootstrap("bootstrap", Refits(5))]
 ESTIMATORS = [
@@ -515,7 +516,7 @@ class Vector:
         (saying(HALF, -np.ones((2, 2)), ONE, 0), "its lower has the shape (2, 2)"),
         (saying(ONE > 0, -ONE, ONE, 0), "its se has the type bool"),
         (saying(HALF + 0j, -ONE, ONE, 0), "its se has the type complex128"),
-        (saying(HALF, -ONE, ONE, 99), "its status is 99; due is a simstudy.records.Status"),
+        (saying(HALF, -ONE, ONE, 99), "its status is 99; due is a simstudy.status.Status"),
         (saying(HALF, -ONE, ONE, "ok"), "its status has the type"),
         (saying((HALF, HALF)), "it returned tuple; due is Inference(se, lower, upper, status)"),
         (saying(None), "it returned NoneType"),

@@ -14,10 +14,10 @@ from pandas.testing import assert_frame_equal
 
 import simstudy
 from simstudy import MaximumLikelihood, Result, Study, fingerprint, grid
+from simstudy.errors import StudyError
 from simstudy.methods import OBSERVED
 from simstudy.models import exponential
 from simstudy.run import run
-from simstudy.study import StudyError
 
 STUDY = Study(
     "rates",

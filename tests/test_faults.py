@@ -27,10 +27,10 @@ import simstudy.store
 from checks import dead
 from simstudy import Result, cli, load
 from simstudy.cluster import Dask, connected
+from simstudy.errors import StudyError
 from simstudy.progress import Failing, Stopped
 from simstudy.run import run
 from simstudy.store import Store
-from simstudy.study import StudyError
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -23,7 +23,7 @@ from simstudy.models import (
     weibull,
 )
 from simstudy.models.regression import autoregressive
-from simstudy.records import Status
+from simstudy.status import Status
 
 # a likelihood may be nan or overflow on the way, and says so through NumPy; the engine silences it
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

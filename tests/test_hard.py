@@ -11,10 +11,10 @@ from scipy.special import expit, gammaln, log_ndtr
 
 from checks import quiet
 from simstudy import Model
-from simstudy.covariance import invert
+from simstudy.curvature import invert
 from simstudy.derivatives import central_scores, objective, rise_hessian, score_hessian
 from simstudy.fit import maximize
-from simstudy.records import Status
+from simstudy.status import Status
 
 SETS = 12
 

@@ -13,9 +13,9 @@ import pytest
 import simstudy.lock
 import simstudy.process
 from checks import dead, named
+from simstudy.errors import StudyError
 from simstudy.lock import WHOLE, held, holders, set_aside
 from simstudy.process import gone, name, unique
-from simstudy.study import StudyError
 from simstudy.written import DAY, save, sweep, whole
 
 ROOT = Path(__file__).parents[1]

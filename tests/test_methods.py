@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import checks
 from checks import BINOMIAL, CASES, GAMMA, NORMAL, case_fitted, fitted, infer, sourced
 from simstudy import Model
-from simstudy.covariance import invert, observed, opg, sandwich
+from simstudy.covariance import observed, opg, sandwich
+from simstudy.curvature import invert
 from simstudy.derivatives import objective
 from simstudy.fit import plain
 from simstudy.intervals import log_wald, wald
@@ -39,7 +40,7 @@ from simstudy.methods import (
 )
 from simstudy.models import gamma, logit, normal, poisson_regression
 from simstudy.models.regression import autoregressive
-from simstudy.records import Status
+from simstudy.status import Status
 
 FEW, FORTY = Refits(20), Refits(40)
 SHIPPED = [

@@ -18,7 +18,8 @@ from scipy.special import expit, log_ndtr, ndtr
 
 import simstudy.models
 from simstudy.arrays import observations, take
-from simstudy.covariance import Curvature, meat, observed, opg, sandwich
+from simstudy.covariance import meat, observed, opg, sandwich
+from simstudy.curvature import Curvature
 from simstudy.derivatives import central_gradient, objective
 from simstudy.fit import maximize
 from simstudy.mechanism import Mechanism
@@ -37,7 +38,7 @@ from simstudy.models import (
     student_t,
     weibull,
 )
-from simstudy.records import Status
+from simstudy.status import Status
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = np.array([[1.0, -1.2, 0.5], [1.0, 0.3, -1.0], [1.0, 0.9, 2.0], [1.0, 0.0, 0.0]])

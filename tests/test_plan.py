@@ -20,8 +20,8 @@ from simstudy.methods import OBSERVED, OPG, Inference
 from simstudy.models import exponential
 from simstudy.montecarlo import share
 from simstudy.plan import errors, pilot, summary, target, theory
-from simstudy.records import Status
 from simstudy.run import run
+from simstudy.status import Status
 from simstudy.summary import summarize
 from simstudy.until import goal, run_until
 from simstudy.verdicts import RULE

@@ -6,7 +6,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from simstudy import records, tables
-from simstudy.records import AUDIT, Block, Cell, Status
+from simstudy.records import AUDIT, Block, Cell
+from simstudy.status import Status
 
 BASE = ["scenario", "n", "replicate", "estimator", "method", "parameter"]
 NUMBERS = ["truth", "estimate", "se", "lower", "upper"]

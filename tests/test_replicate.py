@@ -24,7 +24,8 @@ from simstudy import (
     records,
     tables,
 )
-from simstudy.covariance import Inverse, invert, observed
+from simstudy.covariance import observed
+from simstudy.curvature import Inverse, invert
 from simstudy.estimators import finished
 from simstudy.intervals import wald
 from simstudy.methods import (
@@ -41,9 +42,10 @@ from simstudy.methods import (
     standard,
 )
 from simstudy.models import binomial, exponential, gamma
-from simstudy.records import Status, empty
+from simstudy.records import empty
 from simstudy.replay import debug, replay, save, show
 from simstudy.replicate import block
+from simstudy.status import Status
 from simstudy.streams import stream
 
 FEW_REFITS = Bootstrap("bootstrap", Refits(8))

@@ -12,7 +12,7 @@ from simstudy import plots, report
 from simstudy.calibration import calibration
 from simstudy.comparison import compare
 from simstudy.measures import MEASURES
-from simstudy.records import Status
+from simstudy.status import Status
 from simstudy.summary import summarize
 from simstudy.verdicts import Verdict, explain, headline, verdicts
 from test_plots import METHODS, UGLY, make_table, rename

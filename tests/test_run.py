@@ -24,7 +24,6 @@ from simstudy import (
     StudyError,
     grid,
     load,
-    records,
     tables,
 )
 from simstudy.first_look import Look
@@ -42,6 +41,7 @@ from simstudy.methods import (
 )
 from simstudy.models import exponential, gamma
 from simstudy.run import run
+from simstudy.status import Status
 from simstudy.store import Store
 
 LABELS = ["scenario", "replicate", "estimator", "method", "parameter"]
@@ -286,7 +286,7 @@ def test_what_crashed_before_an_extension_stays_so_with_every_method(tmp_path):
     study = smaller(1, METHODS[:2])
     store = Store(tmp_path / "r")
     store.open(study, None, {"engine": "loop", "engine_why": "", "jobs": 1, "command": ""})
-    store.save(study.scenarios[0].key, 3, 4, unanswered(study, 0, 3, records.Status.crashed, "so"))
+    store.save(study.scenarios[0].key, 3, 4, unanswered(study, 0, 3, Status.crashed, "so"))
     execute(study, tmp_path / "r", size=4)
     execute(smaller(1, METHODS), tmp_path / "r", size=4)
     table, audit = rows(tmp_path / "r")

@@ -13,13 +13,13 @@ from numpy.testing import assert_array_equal
 
 from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Scenario, Study, grid, load
 from simstudy.covariance import observed, opg
+from simstudy.errors import StudyError
 from simstudy.intervals import log_wald
 from simstudy.methods import BOOTSTRAP, OBSERVED, OPG, ExactHessian, ExactScores, Wald
 from simstudy.models import exponential, normal
 from simstudy.records import Block
 from simstudy.replicate import block
 from simstudy.store import Store, describe, differences, folder
-from simstudy.study import StudyError
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED])
 RUN = {"engine": "loop", "engine_why": "", "jobs": 1, "command": ""}

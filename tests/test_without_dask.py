@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from simstudy.cluster import connected
-from simstudy.study import StudyError
+from simstudy.errors import StudyError
 
 
 def test_dask_that_is_not_installed_is_told(monkeypatch):

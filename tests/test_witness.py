@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from simstudy import MaximumLikelihood, Study, grid, load
+from simstudy.errors import StudyError
 from simstudy.manifest import sealed
 from simstudy.methods import BFGS_INVERSE, OBSERVED, OPG
 from simstudy.models import exponential
-from simstudy.records import Status
 from simstudy.replicate import block
 from simstudy.run import run
+from simstudy.status import Status
 from simstudy.store import Store
-from simstudy.study import StudyError
 from simstudy.witness import answers, bits, unlike
 
 FILE = """
