@@ -80,7 +80,7 @@ bench: $(stamp)  ## Time both engines against the hand-written scripts of benchm
 
 .PHONY: clean-cache
 clean-cache: $(stamp)  ## Empty the cache of compiled programs
-	@rm -rf "$$($(bin)/python -c 'from simstudy.programs import cache_folder; print(cache_folder())')"
+	@rm -rf "$$($(bin)/python -c 'from simstudy.engines.programs import cache_folder; print(cache_folder())')"
 
 .PHONY: chaos
 chaos: $(stamp)  ## Kill, damage and interrupt ROUNDS runs at random; tables must come out the same

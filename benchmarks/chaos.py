@@ -25,7 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from simstudy import Result
-from simstudy.store import Store
+from simstudy.store.journal import Store
 
 STUDY = '''"""A small study that takes its time."""
 import time

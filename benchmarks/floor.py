@@ -17,8 +17,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from simstudy import batched, load
-from simstudy.replicate import draws_of
+from simstudy import load
+from simstudy.engines import batched
+from simstudy.engines.loop import draws_of
 
 REPLICATES, LANES, ROUNDS = 512, (16, 64, 256), 7
 

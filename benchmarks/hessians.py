@@ -20,9 +20,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from simstudy import MaximumLikelihood, Mechanism, Model, Scenario, Study, batched
-from simstudy import replicate as loop
+from simstudy import MaximumLikelihood, Mechanism, Model, Scenario, Study
 from simstudy.arrays import exp, expm1, gammaln, log, log1p, log_ndtr, softplus, where
+from simstudy.engines import batched, loop
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL, SANDWICH, SANDWICH_CENTRAL
 from simstudy.models import gamma, weibull
 from simstudy.status import Status

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from simstudy.errors import StudyError
-from simstudy.lock import held
+from simstudy.files.folder_lock import held
 
 SHARES = ("whole", "whole", "1-of-2", "1-of-2", "2-of-2", "whole")
 

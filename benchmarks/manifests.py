@@ -16,7 +16,7 @@ from chaos import digest, flip
 from simstudy import MaximumLikelihood, Result, Study, StudyError, grid
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import gamma
-from simstudy.store import Store
+from simstudy.store.journal import Store
 
 SIDE = ("agreement.csv", "looks.json", "../selftest.csv", "shares/1-of-2.20260101.json")
 

@@ -21,11 +21,11 @@ import time
 import numpy as np
 from joblib import Parallel, delayed
 
-from simstudy.derivatives import objective
-from simstudy.fit import maximize
+from simstudy.design.study import load
+from simstudy.execution.runner import run
+from simstudy.likelihood.derivatives import objective
+from simstudy.likelihood.fit import maximize
 from simstudy.models import gamma
-from simstudy.run import run
-from simstudy.study import load
 
 Z = 1.959963984540054
 

@@ -6,17 +6,17 @@ import importlib
 from typing import Any
 
 _WHERE = {
-    "FunctionEstimator": "estimators",
-    "MaximumLikelihood": "estimators",
-    "Mechanism": "mechanism",
-    "Model": "model",
+    "FunctionEstimator": "estimators.maximum_likelihood",
+    "MaximumLikelihood": "estimators.maximum_likelihood",
+    "Mechanism": "design.mechanism",
+    "Model": "likelihood.model",
     "Result": "result",
-    "Scenario": "study",
-    "Study": "study",
+    "Scenario": "design.study",
+    "Study": "design.study",
     "StudyError": "errors",
-    "grid": "study",
-    "load": "study",
-    "performance": "summary",
+    "grid": "design.study",
+    "load": "design.study",
+    "performance": "evidence.summary",
 }
 __all__ = sorted(_WHERE)
 

@@ -2,11 +2,11 @@
 
 import sys
 
-from simstudy.guardian import guarded
+from simstudy.processes.guardian import guarded
 
 
 def command() -> int:
-    """Do what `simstudy.cli.main` does; a run has a guardian who sees to its end."""
+    """Do what `simstudy.command.main.main` does; a run has a guardian who sees to its end."""
     if sys.argv[1:2] != ["run"]:
         return _main()
     import shlex
@@ -18,7 +18,7 @@ def _main() -> int:
     """Run the command line; the end of the process does not search all that was loaded."""
     import gc
 
-    from simstudy.cli import main
+    from simstudy.command.main import main
 
     status = main()
     gc.freeze()

@@ -11,14 +11,19 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy import agreement, looks, remedies, report, tables, written
-from simstudy.calibration import calibration
-from simstudy.comparison import compare
+from simstudy.design import information_equality as agreement
 from simstudy.errors import StudyError
-from simstudy.store import Store
-from simstudy.summary import summarize
-from simstudy.verdicts import explain, verdicts
-from simstudy.written import defused, parse_csv, save_csv
+from simstudy.evidence import remedies
+from simstudy.evidence.calibration import calibration
+from simstudy.evidence.comparison import compare
+from simstudy.evidence.summary import summarize
+from simstudy.evidence.verdicts import explain, verdicts
+from simstudy.files import writing as written
+from simstudy.files.writing import defused, parse_csv, save_csv
+from simstudy.records import rows as tables
+from simstudy.report import page as report
+from simstudy.store import looks
+from simstudy.store.journal import Store
 
 IN_FIGURES = 2000
 

@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from simstudy import measures
-from simstudy.estimators import MaximumLikelihood
-from simstudy.methods import OBSERVED, OBSERVED_LOG_WALD
+from simstudy.design.study import Scenario, Study
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
+from simstudy.evidence import measures
+from simstudy.evidence.montecarlo import Array, Measure, Z
+from simstudy.evidence.summary import performance
+from simstudy.execution.runner import run
+from simstudy.files.writing import parse_csv
+from simstudy.methods.catalogue import OBSERVED, OBSERVED_LOG_WALD
 from simstudy.models import binomial, exponential, normal, poisson
-from simstudy.montecarlo import Array, Measure, Z
 from simstudy.result import Result
-from simstudy.run import run
-from simstudy.study import Scenario, Study
-from simstudy.summary import performance
-from simstudy.written import parse_csv
 
 SEED = 20261120
 FAR = 4.5

@@ -10,7 +10,7 @@ class Status(IntEnum):
 
     Examples
     --------
-    >>> from simstudy.records import Status
+    >>> from simstudy.records.block import Status
     >>> Status.saddle.sentence
     'The fit stopped where the Hessian is not positive definite: a saddle point, not a maximum.'
     """

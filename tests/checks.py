@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Model, process
-from simstudy.curvature import Differenced
-from simstudy.derivatives import objective
-from simstudy.estimators import Draws, Estimator
-from simstudy.fit import Fit, maximize
+from simstudy import FunctionEstimator, MaximumLikelihood, Model
+from simstudy.estimators.maximum_likelihood import Draws, Estimator
+from simstudy.likelihood.curvature import Differenced, stacked
+from simstudy.likelihood.derivatives import objective
+from simstudy.likelihood.fit import Fit, maximize
 from simstudy.methods import Fitted, Inference, Method, Wald, place_of
 from simstudy.models import binomial, gamma, logit, normal
 from simstudy.models.regression import autoregressive
-from simstudy.records import AUDIT, Block
+from simstudy.processes import names as process
+from simstudy.records.block import AUDIT, Block
 from simstudy.status import Status
 from simstudy.streams import stream
 
@@ -229,16 +230,16 @@ def check_method_takes_leading_axes(method: Wald, case: Case) -> None:
         method.answer(place, ready, 0.9, supports)
         for place, ready in zip(places, given, strict=True)
     ]
-    stacked = type(places[0])(
+    at_once = type(places[0])(
         **{
             f.name: np.stack([getattr(place, f.name) for place in places])
             for f in fields(places[0])
         }
     )
     ready = tuple(stacked(values) for values in zip(*given, strict=True))
-    flat = method.answer(stacked, ready, 0.9, supports)
+    flat = method.answer(at_once, ready, 0.9, supports)
     deep = method.answer(
-        type(stacked)(**{f.name: getattr(stacked, f.name)[None, :, None] for f in fields(stacked)}),
+        type(at_once)(**{f.name: getattr(at_once, f.name)[None, :, None] for f in fields(at_once)}),
         tuple(values[None, :, None] for values in ready),
         0.9,
         supports,

@@ -23,7 +23,7 @@ def jax():
     """JAX as the engines load it, in float64."""
     if importlib.util.find_spec("jax") is None:
         pytest.skip("needs JAX")
-    from simstudy import programs
+    from simstudy.engines import programs
 
     return programs.load()
 

@@ -17,14 +17,14 @@ from simstudy import (
     Scenario,
     Study,
     StudyError,
-    agreement,
     grid,
 )
+from simstudy.design import information_equality as agreement
+from simstudy.evidence.summary import summarize
+from simstudy.files.writing import read_csv
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
 from simstudy.result import Rows, _with_sandwiches
-from simstudy.summary import summarize
-from simstudy.written import read_csv
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
 
@@ -94,7 +94,7 @@ def test_performance_of_the_level_of_the_study(tmp_path, monkeypatch):
     """The Winkler score charges 2 / (1 - level) for a miss, so that it tells the level."""
     result = executed(rates(level=0.5), tmp_path / "r")
     performance, table = result.performance(), result.table()
-    monkeypatch.setattr("simstudy.report.write", lambda folder, *frames, **more: folder)
+    monkeypatch.setattr("simstudy.report.page.write", lambda folder, *frames, **more: folder)
     result.report()
     written = read_csv(tmp_path / "r" / "performance.csv")
     assert_array_equal(written["value"], performance["value"])
@@ -157,7 +157,7 @@ def test_a_folder_in_which_nothing_is_finished_yet_is_refused(tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("simstudy.run.Store.save", stopped)
+        patched.setattr("simstudy.execution.runner.Store.save", stopped)
         with pytest.raises(KeyboardInterrupt):
             executed(rates(), tmp_path / "r")
     assert len(Result(tmp_path / "r").table()) == 0
@@ -168,7 +168,7 @@ def test_a_folder_in_which_nothing_is_finished_yet_is_refused(tmp_path, monkeypa
 
 def test_an_interrupted_run_from_python_is_not_taken_for_a_finished_one(tmp_path, monkeypatch):
     """In a notebook the next cell must not go on with half of the replicates."""
-    from simstudy.store import Store
+    from simstudy.store.journal import Store
 
     save = Store.save
 
@@ -284,7 +284,7 @@ def test_what_is_said_of_sandwiches_is_their_verdict():
 def test_costs_of_the_batched_engine_are_not_drawn(result, monkeypatch):
     """Its methods are computed together and have no times of their own."""
     drawn = {}
-    monkeypatch.setattr("simstudy.report.write", lambda *_, **options: drawn.update(options))
+    monkeypatch.setattr("simstudy.report.page.write", lambda *_, **options: drawn.update(options))
     result.report()
     assert (drawn["costs"]["seconds"] > 0).all()
     manifest = Result.manifest
@@ -331,7 +331,7 @@ def test_factors_that_differ_in_type_are_written_too(tmp_path, monkeypatch, fact
     mechanism = Mechanism("t", draw, lambda x=0: {"rate": 1.0})
     scenarios = [Scenario(mechanism, given) for given in factors]
     result = executed(rates(scenarios=scenarios, replicates=1), tmp_path / "r")
-    monkeypatch.setattr("simstudy.report.write", lambda folder, *frames, **more: folder)
+    monkeypatch.setattr("simstudy.report.page.write", lambda folder, *frames, **more: folder)
     result.report()
     rows = pd.read_parquet(result.folder / "replicates.parquet")
     assert_array_equal(rows["x"].to_numpy()[::2], column)

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from simstudy import MaximumLikelihood, Study, cli, grid, measures, selftest
+from simstudy import MaximumLikelihood, Study, grid, selftest
+from simstudy.command import main as cli
+from simstudy.evidence import measures
 from simstudy.methods import OBSERVED
 from simstudy.models import exponential
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from simstudy.cluster import connected
 from simstudy.errors import StudyError
+from simstudy.execution.dask_cluster import connected
 
 
 def test_dask_that_is_not_installed_is_told(monkeypatch):

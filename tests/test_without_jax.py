@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from simstudy import MaximumLikelihood, Study, StudyError, cli, grid
-from simstudy.derivatives import objective
+from simstudy import MaximumLikelihood, Study, StudyError, grid
+from simstudy.command import main as cli
+from simstudy.likelihood.derivatives import objective
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL, OPG, SANDWICH
 from simstudy.models import exponential
 
@@ -68,7 +69,7 @@ def test_asking_for_automatic_derivatives_directly_says_the_same():
 
 
 def test_auto_takes_the_loop_however_many_fits_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("simstudy.run.WORTH_COMPILING", 2)
+    monkeypatch.setattr("simstudy.execution.runner.WORTH_COMPILING", 2)
     result = execute(rates(exponential.MODEL, [OBSERVED]), tmp_path / "r")
     assert result.manifest()["engine"] == "loop"
     assert "simstudy[jax]" in result.manifest()["engine_why"]

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import logit
 
 from simstudy.arrays import Array, expit, log, log1p, log_expit, stack
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 
 
 def draw(rng: np.random.Generator, *, n: int, p: float) -> Array:

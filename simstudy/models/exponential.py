@@ -12,8 +12,8 @@ import numpy as np
 from scipy.special import gamma
 
 from simstudy.arrays import Array, Data, exp, log, stack
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 
 
 def draw(rng: np.random.Generator, *, n: int, rate: float) -> Array:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from simstudy.arrays import Array, digamma, gammaln, log, stack, trigamma
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 
 
 def draw(rng: np.random.Generator, *, n: int, shape: float, rate: float) -> Array:

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import betainc
 
 from simstudy.arrays import Array, Data, exp, gammaln, log1p, of_scalar
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 from simstudy.models import regression
 from simstudy.models.poisson_regression import overdispersed
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from simstudy.arrays import Array, log, stack
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 
 HALF_LOG_2PI = np.log(2 * np.pi) / 2
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from simstudy.arrays import Array, exp, gammaln, log, stack
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 
 
 def draw(rng: np.random.Generator, *, n: int, mean: float) -> Array:

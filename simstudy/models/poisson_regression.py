@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from simstudy.arrays import Array, Data, exp, gammaln
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 from simstudy.models import regression
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from simstudy.arrays import Array, Data, erfcx, log_ndtr
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 from simstudy.models import regression
 
 

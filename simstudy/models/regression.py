@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.mechanism import Mechanism
-from simstudy.model import Support
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Support
 
 Design = Callable[[np.random.Generator, int], Array]
 

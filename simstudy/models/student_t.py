@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import gammaln
 
 from simstudy.arrays import Array, log, log1p, stack
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 from simstudy.models import normal
 
 

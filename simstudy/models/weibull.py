@@ -18,8 +18,8 @@ from __future__ import annotations
 import numpy as np
 
 from simstudy.arrays import Array, Data, exp, log, stack
-from simstudy.mechanism import Mechanism
-from simstudy.model import Model
+from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 
 
 def draw(rng: np.random.Generator, *, n: int, shape: float, scale: float) -> Array:

@@ -1,0 +1,1 @@
+"""What gives estimates: maximum likelihood, or anybody's function, behind one protocol."""

@@ -1,0 +1,559 @@
+"""Estimators: what gives estimates, standard errors and intervals for the data sets of a block."""
+
+from __future__ import annotations
+
+import functools
+import reprlib
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, Protocol, runtime_checkable
+
+import numpy as np
+
+from simstudy.arrays import Array, Data
+from simstudy.likelihood.curvature import stacked
+from simstudy.likelihood.derivatives import Objective, objective, own_derivatives
+from simstudy.likelihood.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
+from simstudy.likelihood.model import Model
+from simstudy.methods.catalogue import Fitted, Inference, Method, Source, Wald
+from simstudy.methods.covariance import Place
+from simstudy.methods.intervals import wald
+from simstudy.records.block import AnswerError, Block, empty, judged, numbers_due
+from simstudy.status import Status
+from simstudy.user_code.places import place
+from simstudy.user_code.time_limit import STOPS
+from simstudy.warning_capture import BETWEEN, listening
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The data sets of a block, and what is asked of them.
+
+    Attributes
+    ----------
+    replicates : (B,) int
+    data : sequence of B data sets
+        An exception in the place of a data set that could not be drawn.
+    asked : (B, M) bool
+        Which methods answer for which replicate.
+    stream : callable
+        `stream(replicate, purpose) -> numpy.random.Generator`.
+    level : float
+    strict : bool
+        Let exceptions through instead of recording them as a status.
+    heard : mapping of int to dict
+        The kinds of warnings heard so far, by the place of the replicate in the block.
+    """
+
+    replicates: Sequence[int]
+    data: Sequence[Data | Exception]
+    asked: Array
+    stream: Callable[[int, str], np.random.Generator]
+    level: float
+    strict: bool = False
+    heard: dict[int, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+
+    def part(self, rows: Sequence[int]) -> Draws:
+        """Return some of the data sets, each with its own warnings."""
+        heard: dict[int, dict[str, None]] = defaultdict(dict)
+        heard |= {place: dict(self.heard[b]) for place, b in enumerate(rows) if b in self.heard}
+        return replace(
+            self,
+            replicates=[self.replicates[b] for b in rows],
+            data=[self.data[b] for b in rows],
+            asked=self.asked[list(rows)],
+            heard=heard,
+        )
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """What a study calls an estimator."""
+
+    @property
+    def name(self) -> str:
+        """Name in the tables."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the p parameters it estimates."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its M methods."""
+
+    def answer(self, draws: Draws) -> Block:
+        """Answer for every data set of a block; a failure is a status, never a missing row."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaximumLikelihood:
+    """A model fitted by maximum likelihood, with the methods that answer from the same fit.
+
+    Parameters
+    ----------
+    model : Model
+    methods : sequence of Method
+        Such as those of `simstudy.methods`, or one's own.
+    optimizer : str
+        Any method of `scipy.optimize.minimize`. A Newton polish follows.
+    as_is : bool
+        Take the estimate from a plain run of the optimizer as a user makes it: the model's start,
+        SciPy's defaults, no scaling, no polish, over the parameters themselves.
+    name : str, optional
+        The model's name by default, with "-as-is" where that is so.
+
+    Raises
+    ------
+    ValueError
+        When two methods share a name, none is given, or the optimizer is unknown.
+
+    Examples
+    --------
+    >>> from simstudy import MaximumLikelihood
+    >>> from simstudy.methods import OBSERVED, OPG
+    >>> from simstudy.models import gamma
+    >>> MaximumLikelihood(gamma.MODEL, methods=[OBSERVED, OPG]).labels
+    ('observed', 'opg')
+    """
+
+    model: Model
+    methods: Sequence[Method]
+    optimizer: str = "BFGS"
+    as_is: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the methods and the optimizer."""
+        object.__setattr__(self, "methods", tuple(self.methods))
+        if not self.name:
+            object.__setattr__(self, "name", self.model.name + ("-as-is" if self.as_is else ""))
+        if not self.methods:
+            raise ValueError(f"estimator {self.name!r} has no methods; give at least one")
+        for method in self.methods:
+            if not isinstance(method, Method):
+                raise ValueError(
+                    f"estimator {self.name!r}: {method!r} is no method; a method has a name, "
+                    "sources "
+                    "and is called with a fit (see simstudy.methods.catalogue.Method)"
+                )
+        twice = {label for label in self.labels if self.labels.count(label) > 1}
+        if twice:
+            raise ValueError(
+                f"estimator {self.name!r} has two methods named {', '.join(sorted(twice))}; give "
+                "one "
+                "of them another name with dataclasses.replace(method, name=...)"
+            )
+        if self.optimizer.lower() not in OPTIMIZERS:
+            raise ValueError(
+                f"estimator {self.name!r}: optimizer {self.optimizer!r} is unknown; allowed are "
+                f"{', '.join(sorted(OPTIMIZERS))}"
+            )
+        if self.as_is and self.optimizer.lower() in NEEDS_GRADIENT:
+            raise ValueError(
+                f"estimator {self.name!r}: SciPy's {self.optimizer} does not run without a "
+                "gradient, and as_is hands none over; take another optimizer, such as BFGS"
+            )
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the model's parameters."""
+        return self.model.names
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the methods."""
+        return tuple(method.name for method in self.methods)
+
+    @property
+    def lacking(self) -> dict[str, tuple[str, ...]]:
+        """Exact derivatives that methods need and the model does not bring, by method."""
+        found = {
+            method.name: tuple(
+                need
+                for source in method.sources
+                for need in source.needs
+                if getattr(self.model, need) is None
+            )
+            for method in self.methods
+        }
+        return {name: needs for name, needs in found.items() if needs}
+
+    @property
+    def by_observation(self) -> tuple[str, ...]:
+        """Names of the methods that look at single terms of the log-likelihood."""
+        return tuple(
+            method.name
+            for method in self.methods
+            if any(getattr(source, "by_observation", False) for source in method.sources)
+        )
+
+    def bind(self, data: Data) -> Objective:
+        """Bind the model to data, with automatic derivatives where a method needs them."""
+        return objective(self.model, data, autodiff=bool(self.lacking))
+
+    def fit(self, target: Objective) -> Fit:
+        """Fit one data set, with the model's own derivatives whatever the methods need."""
+        target = own_derivatives(target)
+        if self.as_is:
+            return plain(target, optimizer=self.optimizer)
+        return maximize(target, optimizer=self.optimizer)
+
+    def answer(self, draws: Draws) -> Block:
+        """Fit every data set, compute each source once per fit, and let every method answer."""
+        block = empty(draws.replicates, len(self.methods), len(self.parameters))
+        messages = [""] * len(draws.data)
+        fits: dict[int, Fitted] = {}
+        sourced: dict[int, dict[Source, Any]] = {}
+        every = range(len(self.methods))
+        for b, data in enumerate(draws.data):
+            began = time.perf_counter()
+            try:
+                with listening(draws.heard[b]):
+                    fitted, messages[b] = self._fitted(draws, b, data, block)
+                if fitted is not None:
+                    fits[b], sourced[b] = fitted, {}
+                    trouble = gather(self, draws, b, fitted, sourced[b], block, every)
+                    messages[b] = trouble or messages[b]
+            except STOPS:
+                raise
+            except BaseException as error:
+                if draws.strict:
+                    raise
+                messages[b] = describe(error)
+            block.audit["seconds"][b] = time.perf_counter() - began
+        together(self, draws, fits, sourced, block, every, messages)
+        return finished(block, draws, messages)
+
+    def _fitted(
+        self, draws: Draws, b: int, data: Data | Exception, block: Block
+    ) -> tuple[Fitted | None, str]:
+        """Fit one data set and write down the estimate and the audit."""
+        if isinstance(data, Exception):
+            block.status[b] = block.audit["status"][b] = Status.data_error
+            return None, describe(data)
+        block.audit["status"][b] = Status.fit_error
+        target = self.bind(data)
+        fit = self.fit(target)
+        _audit(block.audit, b, fit)
+        block.status[b] = fit.status
+        if fit.status != Status.ok:
+            return None, fit.message
+        block.estimate[b] = fit.theta
+        return fitted_of(draws, b, target, fit), "" if fit.success else fit.message
+
+
+def fitted_of(draws: Draws, b: int, target: Objective, fit: Fit) -> Fitted:
+    """Bind a fit to the level and the streams of its replicate."""
+    return Fitted(target, fit, draws.level, functools.partial(draws.stream, draws.replicates[b]))
+
+
+def gather(
+    estimator: MaximumLikelihood,
+    draws: Draws,
+    b: int,
+    fitted: Fitted,
+    found: dict[Source, Any],
+    block: Block,
+    chosen: Iterable[int],
+) -> str:
+    """Compute the sources of one fit that are not yet found; let methods other than Wald answer.
+
+    Returns the troubles in words; a method that raised has its status. What methods share counts in
+    the seconds of each.
+    """
+    trouble = []
+    spent: dict[Source, float] = {}
+    for m in chosen:
+        if not draws.asked[b, m]:
+            continue
+        method, began = estimator.methods[m], time.perf_counter()
+        try:
+            for source in method.sources:
+                if source in found:
+                    block.seconds[b, m] += spent.get(source, 0.0)
+                    continue
+                started = time.perf_counter()
+                with listening(draws.heard[b]):
+                    result = source(fitted)
+                spent[source] = time.perf_counter() - started
+                if isinstance(result, Fit) and not any(isinstance(f, Fit) for f in found.values()):
+                    block.audit["plain_iterations"][b] = result.iterations
+                    block.audit["plain_edm"][b] = result.edm
+                found[source] = result
+            if not isinstance(method, Wald):
+                with listening(draws.heard[b]):
+                    inference = method(fitted, *(found[source] for source in method.sources))
+                write(block, np.array([b]), m, inference)
+                block.audit["failed_refits"][b] += inference.failed
+        except STOPS:
+            raise
+        except BaseException as error:
+            if draws.strict:
+                _raise(error, estimator, method)
+            block.status[b, m] = Status.method_error
+            trouble.append(f"{method.name}: {describe(error)}")
+        block.seconds[b, m] += time.perf_counter() - began
+    return "; ".join(trouble)
+
+
+def together(
+    estimator: MaximumLikelihood,
+    draws: Draws,
+    fits: Mapping[int, Fitted],
+    sourced: Mapping[int, Mapping[Source, Any]],
+    block: Block,
+    chosen: Iterable[int],
+    messages: list[str],
+) -> None:
+    """Let the methods of arrays answer for all fits of the block at once.
+
+    Where one raises or warns, it answers for one fit after another: only the fits that make it
+    raise have the status and the message, whatever block they are in.
+    """
+    for m in chosen:
+        method = estimator.methods[m]
+        if not isinstance(method, Wald):
+            continue
+        rows = [
+            b
+            for b in fits
+            if draws.asked[b, m] and all(source in sourced[b] for source in method.sources)
+        ]
+        if not rows:
+            continue
+        began = time.perf_counter()
+        heard: dict[str, None] = {}
+        try:
+            with listening(heard):
+                _at_once(draws, m, method, rows, fits, sourced, block)
+            alone = rows if heard else []
+        except STOPS:
+            raise
+        except BaseException:
+            alone = rows
+        for b in alone:
+            try:
+                with listening(draws.heard[b]):
+                    _at_once(draws, m, method, [b], fits, sourced, block)
+            except STOPS:
+                raise
+            except BaseException as error:
+                if draws.strict:
+                    _raise(error, estimator, method)
+                block.status[b, m] = Status.method_error
+                trouble = f"{method.name}: {describe(error)}"
+                messages[b] = f"{messages[b]}; {trouble}" if messages[b] else trouble
+        block.seconds[rows, m] += (time.perf_counter() - began) / len(rows)
+
+
+def _at_once(
+    draws: Draws,
+    m: int,
+    method: Wald,
+    rows: Sequence[int],
+    fits: Mapping[int, Fitted],
+    sourced: Mapping[int, Mapping[Source, Any]],
+    block: Block,
+) -> None:
+    """Let a method of arrays answer for some fits at once."""
+    place = Place(
+        np.stack([fits[b].fit.theta for b in rows]),
+        np.array([fits[b].fit.loglik for b in rows]),
+        np.array([fits[b].fit.edm for b in rows]),
+        np.stack([fits[b].fit.hessian for b in rows]),
+    )
+    given = tuple(stacked([sourced[b][s] for b in rows]) for s in method.sources)
+    supports = fits[rows[0]].target.model.supports
+    write(block, np.array(rows), m, method.answer(place, given, draws.level, supports))
+
+
+def finished(block: Block, draws: Draws, messages: Sequence[str]) -> Block:
+    """Mark what was not asked; add the messages, and the warnings that were heard."""
+    block.status[~draws.asked] = Status.not_asked
+    for values in (block.se, block.lower, block.upper):
+        values[~draws.asked] = np.nan
+    heard = [BETWEEN.join(draws.heard[b]) for b in range(len(messages))]
+    words = {"message": messages, "warnings": heard}
+    found = {name: np.array(texts, dtype=np.str_) for name, texts in words.items()}
+    return replace(block, audit=dict(block.audit) | found)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionEstimator:
+    """Anyone's own estimator: one function from data to estimates.
+
+    Parameters
+    ----------
+    name : str
+    parameters : sequence of str
+        Names of what it estimates.
+    estimate : callable
+        `estimate(data) -> {parameter: (estimate, se)}` or `(estimate, se, lower, upper)`; without
+        limits the interval is Wald's. An se of None or nan with limits is an interval without a
+        standard error; a limit may be infinite on its own side.
+    label : str
+        Name of its one method in the tables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy import FunctionEstimator
+    >>> def mean(data):
+    ...     return {"mu": (data.mean(), data.std(ddof=1) / np.sqrt(len(data)))}
+    >>> FunctionEstimator("mean", ["mu"], mean).labels
+    ('own',)
+    """
+
+    name: str
+    parameters: Sequence[str]
+    estimate: Callable[[Data], Mapping[str, Sequence[float]]]
+    label: str = "own"
+
+    def __post_init__(self) -> None:
+        """Freeze the parameters' names."""
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of the one method."""
+        return (self.label,)
+
+    def answer(self, draws: Draws) -> Block:
+        """Call the function on every data set."""
+        block = empty(draws.replicates, 1, len(self.parameters))
+        messages = [""] * len(draws.data)
+        for b, data in enumerate(draws.data):
+            began = time.perf_counter()
+            try:
+                if isinstance(data, Exception):
+                    block.status[b] = block.audit["status"][b] = Status.data_error
+                    messages[b] = describe(data)
+                else:
+                    with listening(draws.heard[b]):
+                        self._one(block, b, data, draws.level)
+            except STOPS:
+                raise
+            except BaseException as error:
+                if draws.strict:
+                    raise
+                block.status[b] = block.audit["status"][b] = Status.fit_error
+                messages[b] = describe(error)
+            block.audit["seconds"][b] = time.perf_counter() - began
+        return finished(block, draws, messages)
+
+    def _one(self, block: Block, b: int, data: Data, level: float) -> None:
+        """Write down the answer for one data set."""
+        answer = self.estimate(data)
+        right = isinstance(answer, Mapping) and set(answer) == set(self.parameters)
+        if not right or {np.size(values) for values in answer.values()} not in ({2}, {4}):
+            came = reprlib.repr(answer)
+            raise AnswerError(
+                f"estimator {self.name!r} returned {came}; due is a mapping from each of "
+                f"{list(self.parameters)} to (estimate, se) or (estimate, se, lower, upper)"
+            )
+        values = np.array([self._numbers(name, answer[name]) for name in self.parameters])
+        theta, se = values[:, 0], values[:, 1]
+        ends = (values[:, 2], values[:, 3]) if values.shape[1] == 4 else wald(theta, se, level, ())
+        good = np.isfinite(theta).all()
+        block.audit["success"][b] = good
+        block.audit["status"][b] = Status.ok if good else Status.not_converged
+        block.estimate[b] = theta
+        status = np.int8(Status.ok if good else Status.not_finite)
+        write(block, np.array([b]), 0, Inference(se, ends[0], ends[1], status))
+
+    def _numbers(self, name: str, values: Sequence[Any]) -> Array:
+        """Return what was answered for one parameter as numbers; None is nan."""
+        given = [np.nan if value is None else value for value in values]
+        what = f"estimator {self.name!r}: an answer for {name!r}"
+        return np.array([numbers_due(what, value, ()) for value in given])
+
+
+def _raise(error: BaseException, estimator: MaximumLikelihood, method: Method) -> NoReturn:
+    """Let an error through, with the method's name where it is a sentence about an answer."""
+    if isinstance(error, AnswerError):
+        raise AnswerError(
+            f"estimator {estimator.name!r}, method {method.name!r}: {error}"
+        ) from error
+    raise error
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what was raised, and where."""
+    if isinstance(error, AnswerError):
+        return str(error)
+    where = place(traceback.extract_tb(error.__traceback__))
+    try:
+        text = " ".join(str(error).split())[:300]
+    except Exception:
+        text = "(it cannot be written as text)"
+    return f"{type(error).__name__}: {text}" + (f" ({where})" if where else "")
+
+
+def write(block: Block, rows: Array, m: int, inference: Inference) -> None:
+    """Put a method's answers into its rows, as far as they are answers (`judged`).
+
+    Raises
+    ------
+    AnswerError
+        When it is no `Inference`, or a shape or type is not the one due.
+    """
+    if not isinstance(inference, Inference):
+        raise AnswerError(
+            f"it returned {type(inference).__name__}; due is Inference(se, lower, upper, status)"
+        )
+    p = block.estimate.shape[1]
+    shape = (p,) if len(rows) == 1 and np.ndim(inference.se) < 2 else (len(rows), p)
+    ends = {name: getattr(inference, name) for name in ("se", "lower", "upper")}
+    found = {name: numbers_due(f"its {name}", values, shape) for name, values in ends.items()}
+    status = numbers_due("its status", inference.status, shape[:-1])
+    if not np.isin(status, list(Status)).all():
+        raise AnswerError(f"its status is {inference.status!r}; due is a simstudy.status.Status")
+    block.status[rows, m] = status = judged(**found, status=status)
+    for name, values in found.items():
+        getattr(block, name)[rows, m] = np.where((status == Status.ok)[..., None], values, np.nan)
+    block.audit["se_error"][rows] = np.fmax(block.audit["se_error"][rows], inference.error)
+
+
+def checked(estimator: Estimator, draws: Draws, block: Block) -> Block:
+    """Return the block of anyone's estimator, looked at like the answers of a method.
+
+    Raises
+    ------
+    AnswerError
+        When it is no `Block`, or an array has not the shape or type that is due.
+    """
+    if isinstance(estimator, MaximumLikelihood | FunctionEstimator):
+        return block  # every answer went through `write`
+    who = f"estimator {estimator.name!r}"
+    if not isinstance(block, Block):
+        raise AnswerError(f"{who} answered with {type(block).__name__}; due is a Block")
+    size = len(draws.replicates), len(estimator.labels), len(estimator.parameters)
+    due = {"replicate": size[:1], "estimate": size[::2], "status": size[:2], "seconds": size[:2]}
+    due |= dict.fromkeys(("se", "lower", "upper"), size)
+    found = {
+        name: numbers_due(f"{who}: {name}", getattr(block, name), shape)
+        for name, shape in due.items()
+    }
+    answered = block.status == Status.ok
+    status = judged(found["se"], found["lower"], found["upper"], block.status)
+    lost = answered & ~np.isfinite(found["estimate"]).all(axis=-1)[:, None]
+    status = np.where(lost, Status.not_finite, status).astype(np.int8)
+    blank = (answered & (status != Status.ok))[..., None]
+    ends = {name: np.where(blank, np.nan, found[name]) for name in ("se", "lower", "upper")}
+    return Block.from_arrays(block.arrays() | ends | {"status": status})
+
+
+def _audit(audit: Mapping[str, Array], b: int, fit: Fit) -> None:
+    """Write down how a fit ended."""
+    audit["status"][b] = fit.status
+    audit["success"][b] = fit.success
+    audit["iterations"][b] = fit.iterations
+    audit["evaluations"][b] = fit.evaluations
+    audit["gradient_norm"][b] = np.linalg.norm(fit.gradient)
+    audit["edm"][b] = fit.edm
+    audit["smallest_eigenvalue"][b] = fit.smallest
+    audit["condition"][b] = fit.condition

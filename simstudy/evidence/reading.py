@@ -1,0 +1,141 @@
+"""Tables that other programs wrote, read by pandas as the ending of their name says."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simstudy.files.writing import parse_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KINDS: dict[str, tuple[str, dict[str, Any], str]] = {
+    ".csv": ("read_csv", {}, ""),
+    ".tsv": ("read_csv", {"sep": "\t"}, ""),
+    ".json": ("read_json", {"dtype": False}, ""),
+    ".jsonl": ("read_json", {"dtype": False, "lines": True}, ""),
+    ".dta": ("read_stata", {}, ""),
+    ".parquet": ("read_parquet", {}, "pyarrow"),
+    ".feather": ("read_feather", {}, "pyarrow"),
+    ".orc": ("read_orc", {}, "pyarrow"),
+    ".xlsx": ("read_excel", {"engine": "openpyxl"}, "openpyxl"),
+    ".xls": ("read_excel", {"engine": "xlrd"}, "xlrd"),
+    ".ods": ("read_excel", {"engine": "odf"}, "odfpy"),
+    ".sas7bdat": ("read_sas", {"encoding": "infer"}, ""),
+    ".xpt": ("read_sas", {"encoding": "infer"}, ""),
+    ".sav": ("read_spss", {}, "pyreadstat"),
+}
+"""What pandas reads by the ending of a name: its reader, options, and what must be installed.
+
+A pickle is not among them: reading one runs what it holds.
+"""
+_PACKABLE = (".csv", ".tsv", ".json", ".jsonl", ".dta")
+_PACKED = {".gz": "", ".bz2": "", ".xz": "", ".zip": "", ".zst": "zstandard"}
+_WITH_WORDS = ("read_csv", "read_excel")  # where NA is a word or a missing entry
+
+
+def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table as the ending of its name says, by pandas.
+
+    Parameters
+    ----------
+    path : Path
+        The file; text and Stata's may be packed.
+    names : sequence of str
+        Columns of labels: among words, `NA` and `None` are words there.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table; of a workbook, its first sheet.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing, of another kind, empty or not readable; when it needs a package
+        that is not installed.
+    """
+    import pandas as pd
+
+    kind, packed = _kind(path)
+    if kind not in _KINDS or (packed and kind not in _PACKABLE):
+        hint = ""
+        if kind == ".txt":
+            hint = (
+                "; of a text, the name says what separates its fields: rename it to .tsv for tabs "
+                "or .csv for commas, in R write.csv(x, file, row.names = FALSE) for write.table"
+            )
+        raise ValueError(f"cannot read {str(path)!r}: give a file ending in {readable()}{hint}")
+    reader, options, package = _KINDS[kind]
+    call = parse_csv if reader == "read_csv" else getattr(pd, reader)
+    load = functools.partial(call, path, **options)
+    try:
+        frame: pd.DataFrame = load()
+        if reader in _WITH_WORDS:
+            # pandas gives the second of two equal names another one
+            heads = load(header=None, nrows=1, dtype=str)
+            spoken = [name for name in names if name in frame and _has_words(frame[name])]
+            if spoken:
+                words = load(usecols=spoken, keep_default_na=False, na_values=[""], dtype=str)
+                frame = frame.assign(**{name: words[name] for name in spoken})
+    except FileNotFoundError:
+        raise ValueError(f"there is no file {str(path)!r}") from None
+    except ImportError as error:
+        needs = _PACKED.get(packed) or package or str(error)
+        install = "'simstudy[parquet]'" if needs == "pyarrow" else needs
+        raise ValueError(
+            f"reading {path.name!r} needs {needs}: pip install {install}, or give a CSV file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not in UTF-8 (byte {error.start} is 0x{error.object[error.start]:02x}); "
+            "save it as UTF-8: in a spreadsheet 'CSV UTF-8', in R write.csv(x, file, "
+            'fileEncoding = "UTF-8"), in a shell iconv -f LATIN1 -t UTF-8, or -f UTF-16'
+        ) from error
+    except Exception as error:  # every reader has its own kinds
+        raise ValueError(f"{path} cannot be read as {kind[1:]}: {error}") from error
+    if reader in _WITH_WORDS and len(heads):
+        first = heads.iloc[0].dropna()
+        if first.duplicated().any():
+            raise ValueError(
+                f"{path} has two columns {first[first.duplicated()].iloc[0]!r}; the names of "
+                "columns must differ"
+            )
+    if kind == ".csv" and len(frame.columns) == 1:
+        commas = "save it with commas, and points in decimal numbers"
+        tabs = "let its name end in .tsv instead of .csv"
+        for mark, what, cure in ((";", "semicolons", commas), ("\t", "tabs", tabs)):
+            if mark in str(frame.columns[0]):
+                raise ValueError(
+                    f"{path} has one column, {str(frame.columns[0])!r}: its fields seem to be "
+                    f"separated by {what}; {cure}"
+                )
+    return frame
+
+
+def readable() -> str:
+    """List the endings of tables that can be read."""
+    return f"{', '.join(_KINDS)} ({', '.join(_PACKABLE)} also packed: {', '.join(_PACKED)})"
+
+
+def stem(path: Path) -> str:
+    """Return the name of a table without its endings."""
+    return path.name[: len(path.name) - len("".join(_kind(path)))]
+
+
+def _kind(path: Path) -> tuple[str, str]:
+    """Return the ending that says the kind of a table, and that of what it is packed in."""
+    endings = [ending.lower() for ending in path.suffixes]
+    packed = endings.pop() if endings and endings[-1] in _PACKED else ""
+    return endings[-1] if endings else "", packed
+
+
+def _has_words(labels: pd.Series[Any]) -> bool:
+    """Return whether labels of which some seem to be missing are words."""
+    import pandas as pd
+
+    told = labels.dropna()
+    return len(told) < len(labels) and not (len(told) and pd.api.types.is_numeric_dtype(told))

@@ -1,0 +1,4 @@
+"""Writing files whole, reading them back, and taking turns at a folder.
+
+Nothing here knows what the files are about.
+"""

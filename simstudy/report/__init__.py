@@ -1,0 +1,1 @@
+"""What people look at: the page, its words, and the tables for papers."""

@@ -1,0 +1,1 @@
+"""A results folder: blocks, manifest, fingerprint of the code, what may be added to it."""
