@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from chaos import digest, flip
-from simstudy import MaximumLikelihood, Result, Study, StudyError, grid
+from simstudy import MaximumLikelihood, Result, Study, StudyError, grid, run
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import gamma
 from simstudy.store.journal import Store
@@ -42,7 +42,9 @@ def begun(folder: Path) -> Path:
     """Run a small study until its verdicts have fallen; leave every kind of side file beside it."""
     scenarios = grid(gamma.MECHANISM, n=[20, 50], shape=2.0, rate=1.0)
     study = Study("s", scenarios, [MaximumLikelihood(gamma.MODEL, [OBSERVED, OPG])], seed=3)
-    study.run(out=folder, until="cover:0.03", max_replicates=100, jobs=1, engine="loop", quiet=True)
+    run(
+        study, out=folder, until="cover:0.03", max_replicates=100, jobs=1, engine="loop", quiet=True
+    )
     (folder.parent / "selftest.csv").write_text("part,passed\noracle,True\noracle,False\n")
     entry = {"started": "2026-01-01", "seconds": 1.0, "replicates": 2}
     Store(folder).note_share("1-of-2", entry)

@@ -17,6 +17,8 @@ _WHERE = {
     "grid": "design.study",
     "load": "design.study",
     "performance": "evidence.summary",
+    "run": "running",
+    "validate": "design.checks",
 }
 __all__ = sorted(_WHERE)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Model, Scenario, Study
+from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Model, Scenario, Study, run
 from simstudy.methods import OBSERVED
 from simstudy.models import binomial, exponential, normal, poisson
 
@@ -200,7 +200,7 @@ def study(name, factors, sizes, replicates, **estimators):
 
 
 def executed(made, folder):
-    return made.run(out=folder, jobs=1, engine="loop", quiet=True)
+    return run(made, out=folder, jobs=1, engine="loop", quiet=True)
 
 
 def error_of(measure, n, asked, oracle, mcse):

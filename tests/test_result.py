@@ -18,6 +18,7 @@ from simstudy import (
     Study,
     StudyError,
     grid,
+    run,
 )
 from simstudy.design import information_equality as agreement
 from simstudy.evidence.summary import summarize
@@ -31,7 +32,7 @@ RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
 
 def executed(study, folder, **options):
     """Run a study by the loop engine in this process."""
-    return study.run(**{"out": folder, "jobs": 1, "quiet": True, "engine": "loop"} | options)
+    return run(study, **{"out": folder, "jobs": 1, "quiet": True, "engine": "loop"} | options)
 
 
 def rates(**changes):

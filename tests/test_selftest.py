@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from simstudy import MaximumLikelihood, Study, grid, selftest
+from simstudy import MaximumLikelihood, Study, grid, run, selftest
 from simstudy.command import main as cli
 from simstudy.evidence import measures
 from simstudy.methods import OBSERVED
@@ -52,7 +52,7 @@ def test_a_wrong_formula_falls_short_of_its_oracle(monkeypatch):
         replace(e, model=model) if e.name == "exponential" else e for e in selftest._ESTIMATORS
     ]
     monkeypatch.setattr(selftest, "_ESTIMATORS", estimators)
-    monkeypatch.setattr(Study, "check", lambda self: None)
+    monkeypatch.setattr("simstudy.execution.runner.validate", lambda study: None)
     checks = pd.DataFrame(selftest._oracles(100))
     apart = (checks["value"] - checks["due"]).abs() > checks["tolerance"]
     assert (apart & (checks["case"] == "rate, observed") & (checks["measure"] == "modelse")).any()
@@ -70,7 +70,7 @@ def test_the_command_says_it_and_reports_carry_it(tmp_path, monkeypatch, capsys,
     assert ("1 of 1 checks fall short" in said.err) is not passed
     estimator = MaximumLikelihood(exponential.MODEL, [OBSERVED])
     study = Study("s", grid(exponential.MECHANISM, n=20, rate=1.0), [estimator], 20, seed=1)
-    result = study.run(out=tmp_path / "results" / "s", jobs=1, engine="loop", quiet=True)
+    result = run(study, out=tmp_path / "results" / "s", jobs=1, engine="loop", quiet=True)
     page = result.report().read_text(encoding="utf-8")
     holds = "holds in all of its 1 checks" if passed else "falls short in 1 of 1 checks"
     assert f"The self-test of this installation {holds}" in page

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from simstudy import MaximumLikelihood, Study, StudyError, grid
+from simstudy import MaximumLikelihood, Study, StudyError, grid, run
 from simstudy.command import main as cli
 from simstudy.likelihood.derivatives import objective
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL, OPG, SANDWICH
@@ -35,7 +35,7 @@ def rates(model, methods, **changes):
 
 
 def execute(study, folder, **options):
-    return study.run(**{"out": folder, "jobs": 1, "quiet": True} | options)
+    return run(study, **{"out": folder, "jobs": 1, "quiet": True} | options)
 
 
 def test_models_with_their_own_derivatives_need_no_jax(tmp_path):

@@ -18,14 +18,14 @@ import sys
 
 for name in ("pyarrow", "fastparquet") if sys.argv[3] == "without" else ():
     sys.modules[name] = None  # its import fails, and find_spec finds nothing
-from simstudy import MaximumLikelihood, Study, grid
+from simstudy import MaximumLikelihood, Study, grid, run
 from simstudy.methods import OBSERVED
 from simstudy.models import exponential
 
 study = Study("rates", grid(exponential.MECHANISM, n=10, rate=1.0),
               [MaximumLikelihood(exponential.MODEL, [OBSERVED])],
               replicates=int(sys.argv[2]), seed=1)
-study.run(out=sys.argv[1], jobs=1, quiet=True, engine="loop").report()
+run(study, out=sys.argv[1], jobs=1, quiet=True, engine="loop").report()
 """
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +31,7 @@ from simstudy.likelihood.derivatives import (
 )
 from simstudy.likelihood.model import Model, inside
 from simstudy.streams import stream
+from simstudy.warning_capture import unheard
 
 GLANCE, LOOK = 3, 20
 """Data sets by which a Hessian's sign is settled, or, where it is the wrong one, confirmed."""
@@ -40,8 +40,8 @@ NEWTON = 8
 """Newton's steps towards parameters of which no truth is known."""
 
 
-def check(study: Study) -> None:
-    """Try every scenario's draw and every log-likelihood at the truth.
+def validate(study: Study) -> None:
+    """Try every scenario's draw and every log-likelihood at the truth, before any work.
 
     Raises
     ------
@@ -52,8 +52,7 @@ def check(study: Study) -> None:
         that look at one observation each.
     """
     settled: set[str] = set()
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with unheard(), np.errstate(all="ignore"):
         for scenario in study.scenarios:
             _check_scenario(study, scenario)
             for estimator in study.answering(scenario):

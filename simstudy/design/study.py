@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,10 +30,6 @@ from simstudy.streams import stream
 from simstudy.user_code import reach
 from simstudy.user_code.places import called
 from simstudy.warning_capture import unheard
-
-if TYPE_CHECKING:
-    from simstudy.result import Result
-
 
 # df: the degrees of freedom of a row, for measures
 TAKEN = {*COLUMNS, "df", "truth_mcse", "measure", "rng"}
@@ -214,69 +210,6 @@ class Study:
         """Tell which methods answer for which replicates: `(B, M)` of bool."""
         most = np.array([self.fewer.get(label, np.inf) for label in estimator.labels])
         return np.asarray(replicates)[:, None] < most
-
-    def run(
-        self, *, until: str | None = None, max_replicates: int = 10_000, **options: Any
-    ) -> Result:
-        """Run what is not yet done and return the result.
-
-        Parameters
-        ----------
-        until : str, optional
-            Instead of a number of replicates: go on, scenario by scenario, until every verdict has
-            fallen (`verdict`), or until the Monte Carlo error of a measure is small enough
-            (`cover:0.005`). See `simstudy.execution.sequential.goal`. The report says where that
-            was not reached.
-        max_replicates : int
-            Where `until` ends in any case.
-        **options
-            As of `simstudy.execution.runner.run`.
-
-        Returns
-        -------
-        Result
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from simstudy import MaximumLikelihood, Study, grid
-        >>> from simstudy.methods import OBSERVED
-        >>> from simstudy.models import gamma
-        >>> study = Study(
-        ...     "small", grid(gamma.MECHANISM, n=30, shape=2.0, rate=1.0),
-        ...     [MaximumLikelihood(gamma.MODEL, [OBSERVED])], replicates=20, seed=1,
-        ... )
-        >>> result = study.run(out=tempfile.mkdtemp(), jobs=1, quiet=True)
-        >>> len(result.table())
-        40
-        """
-        from simstudy.execution.runner import run
-        from simstudy.execution.sequential import goal, run_until
-        from simstudy.result import Result
-
-        if until is None:
-            outcome = run(self, **options)
-        else:
-            outcome = run_until(self, goal(until, max_replicates), **options)
-        if outcome.interrupted:
-            raise KeyboardInterrupt(
-                f"{outcome.done:,} of {outcome.asked:,} replicates are stored in {outcome.folder}; "
-                "the same call goes on from there"
-            )
-        return Result(outcome.folder)
-
-    def check(self) -> None:
-        """Try every scenario's draw and every log-likelihood at the truth, before any work.
-
-        Raises
-        ------
-        StudyError
-            See `simstudy.design.checks.check`.
-        """
-        from simstudy.design.checks import check
-
-        with unheard():
-            check(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simstudy.arrays import Array, observations
+from simstudy.design.checks import validate
 from simstudy.design.study import Reference, Scenario, Study, example, load
 from simstudy.engines.loop import block, limited, unanswered
 from simstudy.engines.programs import bucket
@@ -196,7 +197,7 @@ def run(
     if timeout is not None and not 0 < timeout < np.inf:
         raise StudyError(f"timeout is {timeout}; give seconds, more than 0")
     chosen = _chosen(study, scenarios)
-    study.check()
+    validate(study)
     home = None if executor is None else Home.here(accept_versions, timeout is not None)
     differing = survey(executor, home) if executor and home else []
     if fresh and store.begun():

@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 
 import simstudy
 import simstudy.result
-from simstudy import Result, __main__
+from simstudy import Result, __main__, run
 from simstudy.command import main as cli
 from simstudy.status import Status
 from simstudy.store.journal import Store, folder
@@ -431,7 +431,7 @@ def test_ctrl_c_before_and_after_the_work_is_130_too(capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("simstudy.design.study.Study.check", stop)
+        patched.setattr("simstudy.execution.runner.validate", stop)
         assert run_mine() == 130
     assert not Path("results").exists()
     monkeypatch.setattr("simstudy.report.page.write", stop)
@@ -725,7 +725,7 @@ def test_an_empty_name_does_not_fill_the_folder_one_stands_in(capsys, name):
     assert caught.value.code == 2
     assert "the name is empty; leave --out out" in capsys.readouterr().err
     with pytest.raises(simstudy.StudyError, match="the results folder is"):
-        simstudy.load("mine")[0].run(out=name, jobs=1, quiet=True)
+        run(simstudy.load("mine")[0], out=name, jobs=1, quiet=True)
     assert sorted(p for p in Path().rglob("*") if "__pycache__" not in p.parts) == before
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
-from simstudy import MaximumLikelihood, Study, grid, performance
+from simstudy import MaximumLikelihood, Study, grid, performance, run
 from simstudy.command import main as cli
 from simstudy.evidence.summary import summarize
 from simstudy.files.writing import parse_csv
@@ -49,7 +49,7 @@ def result(tmp_path_factory):
         seed=5,
     )
     folder = tmp_path_factory.mktemp("results") / "rates"
-    return study.run(out=folder, jobs=1, quiet=True)
+    return run(study, out=folder, jobs=1, quiet=True)
 
 
 def execute(*arguments):

@@ -20,8 +20,10 @@ from simstudy import (
     StudyError,
     grid,
     load,
+    run,
 )
 from simstudy.arrays import namespace
+from simstudy.design.checks import validate
 from simstudy.design.entangled import entangled
 from simstudy.design.repeats import other_random_state
 from simstudy.design.study import draw as draw_of
@@ -46,7 +48,7 @@ def raises_saying(*fragments):
 
 def check_accepted(made):
     """A study that is right passes; a wrong refusal raises."""
-    made.check()
+    validate(made)
 
 
 def study(model, mechanism, methods, replicates=60, **factors):
@@ -183,7 +185,7 @@ def test_terms_that_look_at_others_in_rare_data_sets_only_are_found():
     se = ours.se[:, 0]
     assert_allclose(theirs.estimate / se, ours.estimate / se, rtol=0, atol=5e-8)
     with raises_saying("sandwich-central cannot answer"):
-        winsorized([OBSERVED_CENTRAL, SANDWICH_CENTRAL], seed=1).check()
+        validate(winsorized([OBSERVED_CENTRAL, SANDWICH_CENTRAL], seed=1))
 
 
 def test_what_was_seen_is_known_in_each_process(monkeypatch):
@@ -205,8 +207,8 @@ def test_methods_that_need_single_terms_are_refused_by_name(name):
         "look at others",
         "observed-central, bfgs-inverse can answer", "a column of its own",
     ):  # fmt: skip
-        made.check()
-    study(model, mechanism, [OBSERVED_CENTRAL, BFGS_INVERSE], **factors).check()
+        validate(made)
+    validate(study(model, mechanism, [OBSERVED_CENTRAL, BFGS_INVERSE], **factors))
 
 
 def test_own_sources_may_say_that_they_need_single_terms():
@@ -228,7 +230,7 @@ def test_own_sources_may_say_that_they_need_single_terms():
 
     model, mechanism, factors = ENTANGLED["centered"]
     with raises_saying("mine cannot answer"):
-        study(model, mechanism, [OBSERVED_CENTRAL, Mine()], **factors).check()
+        validate(study(model, mechanism, [OBSERVED_CENTRAL, Mine()], **factors))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_the_shipped_models_and_studies_are_left_alone():
     studies += [load(name)[0] for name in ("gamma", "spector", "question")]
     assert len(studies) == 18
     for made in studies:
-        made.check()
+        validate(made)
         for scenario in made.scenarios:
             for estimator in made.answering(scenario):
                 assert entangled(made, scenario, estimator) is None
@@ -298,7 +300,7 @@ def test_random_numbers_from_elsewhere_are_refused_before_work(noise, tmp_path):
     model = replace(exponential.MODEL, loglik=loglik, score=None, hessian=None)
     made = study(model, exponential.MECHANISM, [OBSERVED_CENTRAL], n=20, rate=1.0)
     with raises_saying("loglik", "two answers for the same data", "default_rng(1)"):
-        made.check()
+        validate(made)
 
     @dataclass(frozen=True)
     class Noisy:
@@ -313,7 +315,7 @@ def test_random_numbers_from_elsewhere_are_refused_before_work(noise, tmp_path):
     for estimator in (MaximumLikelihood(exponential.MODEL, [Noisy()], name="own"), function):
         given = replace(made, estimators=[estimator])
         with raises_saying("estimator 'own' gave two answers", "fitted.stream", "default_rng(1)"):
-            given.run(out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
+            run(given, out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
     assert not (tmp_path / "r" / "manifest.json").exists()
 
 
@@ -332,7 +334,7 @@ def test_every_estimator_is_seen_twice_where_a_look_takes_long(tmp_path, monkeyp
         replicates=10,
     )
     with raises_saying("two answers"):
-        made.run(out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
+        run(made, out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
     assert calls == [5, 6, 7, 5]
 
 
@@ -345,7 +347,7 @@ def test_a_generator_with_its_own_seed_is_left_alone(tmp_path):
 
     made = study(exponential.MODEL, exponential.MECHANISM, [OBSERVED, BOOTSTRAP], 2, n=20, rate=1.0)
     made = replace(made, estimators=[*made.estimators, FunctionEstimator("own", ["rate"], own)])
-    assert len(made.run(out=tmp_path / "r", jobs=1, quiet=True).table()) == 6
+    assert len(run(made, out=tmp_path / "r", jobs=1, quiet=True).table()) == 6
 
 
 def test_the_global_generators_come_back_as_they_were():
@@ -386,7 +388,7 @@ def test_the_negative_log_likelihood_is_recognized(times, bare):
             repr(model.name), "looks like the negative log-likelihood: its mean Hessian",
             "positive definite", "return the log-likelihood",
         ):  # fmt: skip
-            made.check()
+            validate(made)
 
 
 def test_the_negative_log_likelihood_is_recognized_beside_a_nuisance():
@@ -400,7 +402,7 @@ def test_the_negative_log_likelihood_is_recognized_beside_a_nuisance():
             known = replace(mechanism, truth=functools.partial(without, mechanism.truth, gone))
             check_accepted(study(model, known, [OBSERVED_CENTRAL], **factors))
             with raises_saying(repr(model.name), "looks like the negative log-likelihood"):
-                study(upside_down(model), known, [OBSERVED_CENTRAL], **factors).check()
+                validate(study(upside_down(model), known, [OBSERVED_CENTRAL], **factors))
 
 
 def without(truth, gone, **factors):
@@ -468,7 +470,7 @@ def changing(theta, data):
 def test_a_plain_mistake_is_a_sentence(model, draw, n, says):
     made = study(model, waiting(draw), [OBSERVED_CENTRAL], n=n)
     with raises_saying(*says):
-        made.check()
+        validate(made)
 
 
 def test_what_is_printed_during_the_checks_is_not_heard(capsys):

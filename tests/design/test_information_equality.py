@@ -11,7 +11,16 @@ from numpy.testing import assert_allclose
 from scipy.signal import lfilter
 from scipy.stats import kstest
 
-from simstudy import FunctionEstimator, MaximumLikelihood, Mechanism, Model, Scenario, Study, grid
+from simstudy import (
+    FunctionEstimator,
+    MaximumLikelihood,
+    Mechanism,
+    Model,
+    Scenario,
+    Study,
+    grid,
+    run,
+)
 from simstudy.design import information_equality as agreement_module
 from simstudy.design.equalities import summed, zero_mean
 from simstudy.design.information_equality import FALSE_ALARM, agreement, alarms, keep, kept
@@ -401,7 +410,7 @@ def test_constant_and_copied_components():
 def test_a_run_keeps_it_and_the_report_says_it_first(tmp_path):
     factors = {"n": 50, "shape": 0.5, "mean": 2.0}
     wrong = study(exponential.MODEL, replace(exponential.WRONG_GAMMA, wrong=False), 60, **factors)
-    result = wrong.run(out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
+    result = run(wrong, out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
     found = result.agreement()
     expected = agreement(wrong)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-15)
@@ -465,7 +474,7 @@ def test_what_the_time_allowed_is_kept_and_said(tmp_path, monkeypatch):
         "simstudy.design.information_equality._pace", lambda *_: paces.append(0.03) or 0.03
     )
     for _ in range(2):
-        result = made.run(out=tmp_path / "r", replicates=100, jobs=1, engine="loop", quiet=True)
+        result = run(made, out=tmp_path / "r", replicates=100, jobs=1, engine="loop", quiet=True)
     assert len(paces) == 1
     assert "<td>50<small>of 100</small></td>" in result.report().read_text(encoding="utf-8")
 

@@ -20,6 +20,7 @@ from simstudy import (
     grid,
     load,
 )
+from simstudy.design.checks import validate
 from simstudy.design.study import draw
 from simstudy.methods import BOOTSTRAP, OBSERVED, OBSERVED_CENTRAL, OPG
 from simstudy.models import exponential, gamma, normal
@@ -332,27 +333,27 @@ def test_only_takes_a_list_and_refuses_a_bare_string():
 
 
 def test_a_sound_study_passes():
-    one().check()
-    one(estimators=with_loglik(exponential.loglik)).check()
+    validate(one())
+    validate(one(estimators=with_loglik(exponential.loglik)))
     assert one().scenarios[0].truth == {"rate": 1.0}
 
 
 def test_draw_that_ignores_its_generator_is_refused():
     constant = drawing(lambda rng, n, rate: np.arange(1.0, n + 1))
     with raises_saying("draw ignores its generator", "identical", "generator it is handed"):
-        one(constant).check()
+        validate(one(constant))
 
 
 def test_draw_that_takes_numbers_from_elsewhere_is_refused():
     elsewhere = np.random.default_rng(1)
     own = drawing(lambda rng, n, rate: elsewhere.exponential(size=n))
     with raises_saying("draw gave two data sets for the same generator", "only the generator"):
-        one(own).check()
+        validate(one(own))
 
 
 def test_rare_events_may_give_some_identical_data_sets():
     rare = drawing(lambda rng, n, rate: 1.0 + (rng.uniform(size=n) < 0.02))
-    one(rare).check()
+    validate(one(rare))
     assert len({draw(one(rare), one(rare).scenarios[0], i).tobytes() for i in range(5)}) < 5
 
 
@@ -381,7 +382,7 @@ def test_rare_events_may_give_some_identical_data_sets():
 )
 def test_data_without_a_common_first_axis_is_refused(data, fragments):
     with raises_saying(*fragments):
-        one(drawing(lambda rng, n, rate: data(rng))).check()
+        validate(one(drawing(lambda rng, n, rate: data(rng))))
 
 
 def test_arrays_of_objects_are_compared_by_their_values():
@@ -391,7 +392,7 @@ def test_arrays_of_objects_are_compared_by_their_values():
 
     estimators = with_loglik(lambda theta, data: np.log(theta[0]) - theta[0] * data["y"])
     study = one(drawing(labeled), estimators=estimators)
-    study.check()
+    validate(study)
     assert draw(study, study.scenarios[0], 0)["group"].dtype == object
 
 
@@ -413,7 +414,7 @@ def test_arrays_of_objects_are_compared_by_their_values():
 )  # fmt: skip
 def test_a_wrong_log_likelihood_is_refused_with_parameters_and_observation(loglik, fragments):
     with raises_saying("'exponential n=10 rate=1'", "'mine'", "rate=1", *fragments):
-        one(estimators=with_loglik(loglik)).check()
+        validate(one(estimators=with_loglik(loglik)))
 
 
 def test_a_wrong_score_is_refused():
@@ -421,7 +422,7 @@ def test_a_wrong_score_is_refused():
         exponential.loglik, score=lambda theta, data: -exponential.score(theta, data)
     )
     with raises_saying("score at rate=1", "differs from numerical differences", "leave it out"):
-        one(estimators=wrong).check()
+        validate(one(estimators=wrong))
 
 
 def test_a_wrong_hessian_is_refused():
@@ -431,7 +432,7 @@ def test_a_wrong_hessian_is_refused():
         hessian=lambda theta, data: 1.1 * exponential.hessian(theta, data),
     )
     with raises_saying("hessian at rate=1", "differs", "leave it out"):
-        one(estimators=wrong).check()
+        validate(one(estimators=wrong))
 
 
 def test_a_score_of_the_wrong_shape_is_refused():
@@ -439,7 +440,7 @@ def test_a_score_of_the_wrong_shape_is_refused():
         exponential.loglik, score=lambda theta, data: exponential.score(theta, data)[:, 0]
     )
     with raises_saying("score at rate=1", "shape (10,)", "(10, 1)"):
-        one(estimators=wrong).check()
+        validate(one(estimators=wrong))
 
 
 def test_the_right_derivatives_pass_in_any_units():
@@ -449,7 +450,7 @@ def test_the_right_derivatives_pass_in_any_units():
     study = Study(
         "money", [Scenario(mechanism, {"n": 50})], [MaximumLikelihood(normal.MODEL, [OBSERVED])]
     )
-    study.check()
+    validate(study)
     assert study.scenarios[0].truth["sigma"] == 3e3
 
 
@@ -458,7 +459,7 @@ def test_a_nuisance_parameter_needs_no_truth():
     study = Study(
         "half", [Scenario(mechanism, {"n": 20})], [MaximumLikelihood(normal.MODEL, [OBSERVED])]
     )
-    study.check()
+    validate(study)
     assert set(study.cells(0)[0].truth) == {"mu"}
 
 
@@ -471,7 +472,7 @@ def test_a_data_set_that_cannot_be_drawn_does_not_stop_the_check():
             raise ValueError("no data today")
         return rng.exponential(size=n)
 
-    one(drawing(sometimes)).check()
+    validate(one(drawing(sometimes)))
     assert next(calls) > 1
 
 

@@ -16,6 +16,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 
+from simstudy import run
+
 jax = pytest.importorskip("jax")
 
 from models_tried import MODELS  # noqa: E402
@@ -239,19 +241,19 @@ def test_what_cannot_be_traced_is_told_what_to_change(loglik, tmp_path):
     mechanism = Mechanism("e", lambda rng, n: rng.exponential(size=n), lambda n: {"rate": 1.0})
     s = Study("s", [Scenario(mechanism, {"n": 9})], [MaximumLikelihood(model, [OBSERVED_CENTRAL])])
     with pytest.raises(StudyError, match=r"cannot be traced by JAX.*simstudy.arrays"):
-        s.run(out=tmp_path / "a", engine="batched", jobs=1, quiet=True)
+        run(s, out=tmp_path / "a", engine="batched", jobs=1, quiet=True)
     assert not (tmp_path / "a").exists()
 
 
 def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
     """Few fits: the loop. A folder that was begun with the loop goes on with it."""
     s = study(*MODELS["exponential"], [OBSERVED], replicates=20)
-    result = s.run(out=tmp_path / "a", jobs=1, quiet=True)
+    result = run(s, out=tmp_path / "a", jobs=1, quiet=True)
     assert result.manifest()["engine"] == "loop"
     assert "20 fits" in result.manifest()["engine_why"]
-    more = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=4000, size=4000)
+    more = run(s, out=tmp_path / "a", jobs=1, quiet=True, replicates=4000, size=4000)
     assert more.manifest()["engine"] == "loop"
-    large = s.run(out=tmp_path / "b", jobs=1, quiet=True, replicates=4000)
+    large = run(s, out=tmp_path / "b", jobs=1, quiet=True, replicates=4000)
     assert large.manifest()["engine"] == "batched"
     assert len(large.table()) == 4000
 
@@ -259,7 +261,7 @@ def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
 def test_refits_are_counted_for_the_replicates_that_are_asked(tmp_path):
     """Ten replicates with 199 refits each, though the study would allow for 200 replicates."""
     s = study(*MODELS["exponential"], [OBSERVED, Bootstrap()], fewer={"bootstrap": 200})
-    result = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=10)
+    result = run(s, out=tmp_path / "a", jobs=1, quiet=True, replicates=10)
     assert result.manifest()["engine"] == "loop"
     assert "2,000 fits" in result.manifest()["engine_why"]
 
@@ -268,8 +270,8 @@ def test_the_time_of_compilation_is_told_apart(tmp_path):
     """A new program is compiled once: the first run says how long, a fit's seconds leave it out."""
     programs.program.cache_clear()
     s = study(*MODELS["exponential"], [OBSERVED], replicates=64)
-    result = s.run(out=tmp_path / "a", engine="batched", jobs=1, quiet=True)
-    again = s.run(out=tmp_path / "a", jobs=1, quiet=True, replicates=128)
+    result = run(s, out=tmp_path / "a", engine="batched", jobs=1, quiet=True)
+    again = run(s, out=tmp_path / "a", jobs=1, quiet=True, replicates=128)
     first, second = (run["compiling"] for run in again.manifest()["runs"])
     assert first > 0 == second
     assert first > 64 * result.audit()["seconds"].mean()

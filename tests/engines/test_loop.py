@@ -22,6 +22,7 @@ from simstudy import (
     StudyError,
     grid,
 )
+from simstudy.design.checks import validate
 from simstudy.engines.loop import block
 from simstudy.estimators.maximum_likelihood import finished
 from simstudy.execution.replay import debug, replay, save, show
@@ -414,7 +415,7 @@ def test_data_may_be_a_mapping_of_arrays():
     study = exponentials(
         pair, estimators=[MaximumLikelihood(model, [OBSERVED_CENTRAL, FEW_REFITS])]
     )
-    study.check()
+    validate(study)
     answer = block(study, 0, 0, 4)["mapped"]
     assert_array_equal(answer.status, Status.ok)
     times = [pair(stream(3, "mine", i, "data"))["time"] for i in range(4)]

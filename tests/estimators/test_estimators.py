@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import checks
+import simstudy
 from checks import GAMMA, LOGIT, NORMAL, OWN, answer, case_fitted, infer
 from simstudy import FunctionEstimator, MaximumLikelihood, Model
 from simstudy.likelihood.curvature import Inverse, invert
@@ -588,7 +589,7 @@ def test_an_interval_without_a_standard_error_is_judged_by_its_coverage(tmp_path
     mechanism = Mechanism("m", lambda rng, n: rng.normal(size=n), lambda n: {"mu": 0.0})
     own = FunctionEstimator("own", ["mu"], median)
     study = Study("s", [Scenario(mechanism, {"n": 9})], [own], replicates=300, seed=2)
-    result = study.run(out=tmp_path / "r", jobs=1, quiet=True)
+    result = simstudy.run(study, out=tmp_path / "r", jobs=1, quiet=True)
     table = result.table()
     assert (table["status"] == "ok").all()
     assert table["se"].isna().all()
@@ -611,7 +612,7 @@ def test_a_wrong_shape_is_one_sentence_before_work_starts(tmp_path):
         own = FunctionEstimator("own", ["mu"], lambda y, answered=answered: answered)
         study = Study("s", [Scenario(mechanism, {"n": 5})], [own], replicates=60)
         with pytest.raises(StudyError, match=r"scenario 'm n=5': estimator 'own' returned .* due"):
-            study.run(out=tmp_path / "r", jobs=1, quiet=True)
+            simstudy.run(study, out=tmp_path / "r", jobs=1, quiet=True)
 
 
 def test_own_answer_of_the_wrong_shape_says_what_is_due():

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 from scipy.stats import norm
 
+import simstudy
 from simstudy import MaximumLikelihood, Result, Study, grid
 from simstudy.command import main as cli
 from simstudy.evidence.measures import MEASURES, relerror
@@ -240,7 +241,9 @@ def test_scenarios_stop_when_their_verdict_has_fallen(tmp_path):
     assert outcome.computed == sum(sizes.values())
     assert_allclose(looks["confidence"], 1 - 0.05 / 2, rtol=1e-12)
     # a plain run has the same replicates
-    plain = study.run(out=tmp_path / "b", replicates=250, jobs=1, engine="loop", quiet=True)
+    plain = simstudy.run(
+        study, out=tmp_path / "b", replicates=250, jobs=1, engine="loop", quiet=True
+    )
     first = table[table["replicate"] < 250].reset_index(drop=True)
     assert_frame_equal(first, plain.table(), check_exact=True)
 
@@ -248,14 +251,14 @@ def test_scenarios_stop_when_their_verdict_has_fallen(tmp_path):
 def test_an_uneven_store_reads_reports_and_goes_on(tmp_path):
     study, folder = rates(), tmp_path / "r"
     options = {"out": folder, "jobs": 1, "engine": "loop", "quiet": True}
-    study.run(replicates=40, scenarios=[1], **options)
-    study.run(replicates=20, **options)
+    simstudy.run(study, replicates=40, scenarios=[1], **options)
+    simstudy.run(study, replicates=20, **options)
     result = Result(folder)
     sizes = result.table().groupby("n")["replicate"].nunique()
     assert_array_equal(sizes, [20, 40])
     page = result.report().read_text(encoding="utf-8")
     assert "20 to 40 replicates of 2 scenarios" in page
-    study.run(replicates=40, **options)
+    simstudy.run(study, replicates=40, **options)
     assert_array_equal(result.table().groupby("n")["replicate"].nunique(), [40, 40])
 
 
@@ -272,9 +275,9 @@ def test_from_python_it_is_the_command(tmp_path):
     """The same looks, the same rows; begun anew only once, however many looks there are."""
     study, options = rates(), {"jobs": 1, "engine": "loop", "quiet": True}
     executed(study, goal("verdict", 500), tmp_path / "a")
-    found = study.run(until="verdict", max_replicates=500, out=tmp_path / "b", **options)
-    again = study.run(
-        until="verdict", max_replicates=500, out=tmp_path / "b", fresh=True, **options
+    found = simstudy.run(study, until="verdict", max_replicates=500, out=tmp_path / "b", **options)
+    again = simstudy.run(
+        study, until="verdict", max_replicates=500, out=tmp_path / "b", fresh=True, **options
     )
     for result in (found, again):
         assert_frame_equal(result.table(), Result(tmp_path / "a").table(), check_exact=True)
@@ -282,9 +285,9 @@ def test_from_python_it_is_the_command(tmp_path):
         assert looks == (tmp_path / "a" / "looks.json").read_text()
     assert len(list(tmp_path.iterdir())) == 3  # one was moved aside
     with pytest.raises(ValueError, match="as cover:0"):
-        study.run(until="cover", out=tmp_path / "c", **options)
+        simstudy.run(study, until="cover", out=tmp_path / "c", **options)
     with pytest.raises(ValueError, match="max_replicates"):
-        study.run(until="verdict", replicates=9, out=tmp_path / "c", **options)
+        simstudy.run(study, until="verdict", replicates=9, out=tmp_path / "c", **options)
 
 
 def test_what_does_not_reach_its_goal_is_said(tmp_path, monkeypatch, capsys):

@@ -18,6 +18,7 @@ from scipy.special import expit, log_ndtr, ndtr
 
 import simstudy.models
 from simstudy.arrays import observations, take
+from simstudy.design.checks import validate
 from simstudy.design.mechanism import Mechanism
 from simstudy.likelihood.curvature import Curvature
 from simstudy.likelihood.derivatives import central_gradient, objective
@@ -731,4 +732,4 @@ def test_spector_study_draws_from_the_published_fit():
     for scenario in module.STUDY.scenarios:
         drawn = scenario.mechanism.draw(np.random.default_rng(1), **scenario.factors)
         assert_array_equal(drawn["x"], np.tile(data["x"], (scenario.factors["n"] // 32, 1)))
-    module.STUDY.check()
+    validate(module.STUDY)
