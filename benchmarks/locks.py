@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from simstudy.errors import StudyError
-from simstudy.files.folder_lock import held
+from simstudy.files.folder_lock import lock_folder
 
 SHARES = ("whole", "whole", "1-of-2", "1-of-2", "2-of-2", "whole")
 
@@ -54,7 +54,7 @@ def race(folders, share, begin, end, double, entered):
     for folder in folders:
         begin.wait()
         try:
-            with held(folder, share):
+            with lock_folder(folder, share):
                 mine = folder / f"inside-{share}-{os.getpid()}"
                 mine.touch()
                 for _ in range(3):
@@ -76,7 +76,7 @@ def leave_a_dead_lock(folder):
     """Kill a process that holds a folder."""
     pid = os.fork()
     if not pid:
-        with held(folder):
+        with lock_folder(folder):
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
     assert next(itertools.islice(folder.glob(".lock-*"), 1)).exists()

@@ -18,7 +18,7 @@ from simstudy.methods import OBSERVED, OPG
 from simstudy.models import gamma
 from simstudy.store.journal import Store
 
-SIDE = ("agreement.csv", "looks.json", "../selftest.csv", "shares/1-of-2.20260101.json")
+SIDE = ("information_equality.csv", "looks.json", "../selftest.csv", "shares/1-of-2.20260101.json")
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 import sys
 
-from simstudy.processes.guardian import guarded
+from simstudy.processes.guardian import run_guarded
 
 
 def command() -> int:
@@ -11,7 +11,7 @@ def command() -> int:
         return _main()
     import shlex
 
-    return guarded(_main, shlex.join(["simstudy", *sys.argv[1:]]))
+    return run_guarded(_main, shlex.join(["simstudy", *sys.argv[1:]]))
 
 
 def _main() -> int:

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def unswept() -> Iterator[None]:
-    """Put the collector off: imports and figures set it going again and again over all there is.
+def gc_paused() -> Iterator[None]:
+    """Pause the collector: imports and figures make it run again and again over all objects.
 
     Examples
     --------
     >>> import gc
-    >>> from simstudy.garbage_collection import unswept
-    >>> with unswept():
+    >>> from simstudy.garbage_collection import gc_paused
+    >>> with gc_paused():
     ...     gc.isenabled()
     False
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy.design import information_equality as agreement
+from simstudy.design import information_equality
 from simstudy.errors import StudyError
 from simstudy.evidence import remedies
 from simstudy.evidence.calibration import calibration
@@ -19,7 +19,7 @@ from simstudy.evidence.comparison import compare
 from simstudy.evidence.summary import summarize
 from simstudy.evidence.verdicts import explain, verdicts
 from simstudy.files import writing as written
-from simstudy.files.writing import defused, parse_csv, save_csv
+from simstudy.files.writing import escape_formulas, parse_csv, save_csv
 from simstudy.records import rows as tables
 from simstudy.report import page as report
 from simstudy.store import looks
@@ -104,9 +104,9 @@ class Result:
         frames = [calibration(tables.table(part), level=level) for part in parts]
         return pd.concat(frames, ignore_index=True)
 
-    def agreement(self) -> pd.DataFrame:
+    def information_equality(self) -> pd.DataFrame:
         """Return whether mechanisms match likelihoods, as the run found it; else an empty frame."""
-        return agreement.kept(self.folder)
+        return information_equality.stored_tests(self.folder)
 
     def report(self) -> Path:
         """Write report, figures, performance and rows beside the store; return the report."""
@@ -158,8 +158,11 @@ class Result:
         compared = pd.concat(pairs, ignore_index=True) if pairs else None
         if compared is not None:
             save_csv(compared, self.folder / "comparison.csv")
-        agreed, lacking = _with_sandwiches(self.agreement(), found), looks.lacking(self.folder)
-        alarms = agreement.alarms(agreed)
+        agreed, lacking = (
+            _with_sandwiches(self.information_equality(), found),
+            looks.lacking(self.folder),
+        )
+        alarms = information_equality.mismatches(agreed)
         path = report.write(
             self.folder,
             tables.stack(few),
@@ -170,7 +173,7 @@ class Result:
             why=explain(whole, found, level=level, likelihood=fitted),
             comparison=compared,
             calibration=pd.concat(levels, ignore_index=True),
-            agreement=agreed,
+            information_equality=agreed,
             # the batched engine's methods have no times of their own
             costs=pd.concat(costs) if manifest["engine"] == "loop" else None,
             lacking=lacking,
@@ -281,7 +284,7 @@ class Rows:
         ending, other = ".parquet", ".csv"
         if importlib.util.find_spec("pyarrow") is None:
             ending, other = other, ending
-        self.draft = written.whole(path.with_suffix(ending))
+        self.draft = written.atomic_path(path.with_suffix(ending))
         self.stale = path.with_suffix(other)
         self.parts = 0
         self.writer: Any = None
@@ -305,7 +308,7 @@ class Rows:
         if importlib.util.find_spec("pyarrow") is None:
             first = self.parts == 1
             with self.path.open("w" if first else "a", newline="") as file:
-                defused(frame).to_csv(file, index=False, header=first)
+                escape_formulas(frame).to_csv(file, index=False, header=first)
             return
         import pyarrow
         import pyarrow.parquet

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-BETWEEN = " | "
+SEPARATOR = " | "
 MOST = 10
 _OURS = str(Path(__file__).parent) + os.sep
 _here = threading.local()
 _lock = threading.Lock()
-_open: list[Any] = []  # one entry for each that listens, in any thread; the first holds the filters
+_open: list[Any] = []  # one entry per capture, in any thread; the first holds the filters
 _show: list[Any] = [warnings.showwarning]  # what shows the warnings of other threads
 
 
@@ -29,15 +29,15 @@ def warn(text: str) -> None:
 
 
 @contextlib.contextmanager
-def listening(kinds: dict[str, None]) -> Iterator[None]:
+def captured_warnings(kinds: dict[str, None]) -> Iterator[None]:
     """Add what is warned of in this thread to `kinds`, each kind once: category and first line.
 
     Examples
     --------
     >>> import warnings
-    >>> from simstudy.warning_capture import listening
+    >>> from simstudy.warning_capture import captured_warnings
     >>> kinds = {}
-    >>> with listening(kinds):
+    >>> with captured_warnings(kinds):
     ...     for i in range(1000):
     ...         warnings.warn("a step was cut", stacklevel=1)
     >>> list(kinds)
@@ -51,7 +51,7 @@ def listening(kinds: dict[str, None]) -> Iterator[None]:
             _open.append(warnings.catch_warnings())
             _open[0].__enter__()
             warnings.simplefilter("always")
-            warnings.showwarning = _hear
+            warnings.showwarning = _record
         else:
             _open.append(None)
     try:
@@ -64,26 +64,26 @@ def listening(kinds: dict[str, None]) -> Iterator[None]:
                 last.__exit__()
 
 
-def _hear(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-    """Keep one warning of a thread that listens; let others be shown as ever."""
+def _record(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+    """Keep a warning of a thread that captures; show those of other threads as ever."""
     kinds = getattr(_here, "kinds", None)
     if kinds is None:
         _show[0](message, category, *rest, **named)
         return
     first = next(iter(str(message).strip().splitlines()), "")
-    kind = f"{category.__name__}: {first}".replace(BETWEEN, " ")[:200]
+    kind = f"{category.__name__}: {first}".replace(SEPARATOR, " ")[:200]
     if kind not in kinds:
         kinds[kind if len(kinds) < MOST else "further kinds of warnings"] = None
 
 
 @contextlib.contextmanager
-def unheard() -> Iterator[None]:
-    """Let what the study's code prints go nowhere: a line is kept for the progress.
+def suppressed_output() -> Iterator[None]:
+    """Discard what the study's code prints: the terminal shows the progress.
 
     Examples
     --------
-    >>> from simstudy.warning_capture import unheard
-    >>> with unheard():
+    >>> from simstudy.warning_capture import suppressed_output
+    >>> with suppressed_output():
     ...     print("said once per replicate")
     """
     if threading.current_thread() is not threading.main_thread():

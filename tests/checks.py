@@ -34,7 +34,11 @@ SEED = 20261122
 def named(**changes: str) -> str:
     """Return the name of this process with parts of it changed."""
     parts = dict(
-        zip(("machine", "boot", "space", "pid", "start"), process.name().split("-"), strict=True)
+        zip(
+            ("machine", "boot", "space", "pid", "start"),
+            process.process_name().split("-"),
+            strict=True,
+        )
     )
     return "-".join((parts | changes).values())
 

@@ -74,7 +74,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         1180,
         "a list of ten figures, each one function; half of it are docstrings",
     ),
-    "user_code/reach.py": (320, "whose a file is, and what of the user's a study can reach"),
+    "user_code/dependencies.py": (320, "whose a file is, and what of the user's a study can reach"),
     "evidence/remedies.py": (
         330,
         "a table of sentences, and the few lines that find the right one",

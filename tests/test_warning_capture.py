@@ -5,14 +5,14 @@ import warnings
 
 import pytest
 
-from simstudy.warning_capture import listening
+from simstudy.warning_capture import captured_warnings
 
 
 def test_each_kind_once_whatever_the_filters(recwarn):
     kinds = {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with listening(kinds):
+        with captured_warnings(kinds):
             for _ in range(2):
                 warnings.warn("a\nb", stacklevel=1)
                 warnings.warn("a", RuntimeWarning, stacklevel=1)
@@ -24,8 +24,8 @@ def test_each_kind_once_whatever_the_filters(recwarn):
 
 def test_the_innermost_hears():
     outer, inner = {}, {}
-    with listening(outer):
-        with listening(inner):
+    with captured_warnings(outer):
+        with captured_warnings(inner):
             warnings.warn("one", stacklevel=1)
         warnings.warn("two", stacklevel=1)
     assert (list(inner), list(outer)) == (["UserWarning: one"], ["UserWarning: two"])
@@ -38,7 +38,7 @@ def test_threads_hear_their_own_and_leave_the_filters_as_they_were():
     turn = {name: threading.Event() for name in ("a in", "b in", "a out")}
 
     def first():
-        with listening(heard["a"]):
+        with captured_warnings(heard["a"]):
             turn["a in"].set()
             turn["b in"].wait(10)
             warnings.warn("of a", stacklevel=1)
@@ -46,7 +46,7 @@ def test_threads_hear_their_own_and_leave_the_filters_as_they_were():
 
     def second():
         turn["a in"].wait(10)
-        with listening(heard["b"]):
+        with captured_warnings(heard["b"]):
             turn["b in"].set()
             turn["a out"].wait(10)
             warnings.warn("of b", stacklevel=1)

@@ -38,11 +38,11 @@ from simstudy.command.sharing import (
     slurm,
     status,
 )
-from simstudy.files.writing import duration, near, printable
-from simstudy.garbage_collection import unswept
+from simstudy.files.writing import duration, printable, relative_path
+from simstudy.garbage_collection import gc_paused
 from simstudy.processes.guardian import FAILED
-from simstudy.processes.interrupts import INTERRUPTED, last_words, left
-from simstudy.user_code.places import shortly
+from simstudy.processes.interrupts import INTERRUPTED, last_words, set_last_words
+from simstudy.user_code.tracebacks import short_traceback
 
 DONE, WRONG_INPUT, INCOMPLETE, NOTHING_FITTED = 0, 2, 3, 4
 
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{last_words()}", file=sys.stderr)
         return INTERRUPTED
     except (Exception, SystemExit, GeneratorExit) as error:
-        _say(shortly(error))
+        _say(short_traceback(error))
         print(last_words("simstudy: stopped by this exception"), file=sys.stderr)
         return FAILED
 
@@ -236,10 +236,10 @@ def _run(options: argparse.Namespace) -> int:
     from simstudy.execution.workers import warm_up
 
     again = _command(options)
-    left("nothing is stored yet", again)
+    set_last_words("nothing is stored yet", again)
     if options.jobs != 1 and options.dask is None:
         warm_up()
-    with unswept():
+    with gc_paused():
         from simstudy.design.study import load
         from simstudy.errors import StudyError
         from simstudy.execution.runner import run
@@ -286,9 +286,9 @@ def _run(options: argparse.Namespace) -> int:
     except StudyError:
         raise
     except Exception as error:
-        _say(shortly(error))
-        print(f"simstudy: the report failed; all replicates are stored in {near(folder, home)}",
-              file=sys.stderr)  # fmt: skip
+        _say(short_traceback(error))
+        shown = relative_path(folder, home)
+        print(f"simstudy: the report failed; all replicates are stored in {shown}", file=sys.stderr)
         return INCOMPLETE
     if not options.quiet:
         from simstudy.report.page import terminal_table
@@ -297,7 +297,7 @@ def _run(options: argparse.Namespace) -> int:
         print(
             f"{outcome.computed:,} replicates in {duration(outcome.seconds)}, {_by(outcome.folder)}"
         )
-        print(f"report: {near(published.path, home)}")
+        print(f"report: {relative_path(published.path, home)}")
     if published.alarms:
         more = len(published.alarms) - 1
         also = f" So it is in {more} more: see Mechanism in the report." if more else ""
@@ -327,7 +327,7 @@ def _by(folder: Path) -> str:
 
 def _prepare() -> None:
     """Load what the end of a run takes."""
-    with unswept():
+    with gc_paused():
         from simstudy.result import prepare
 
         prepare()
@@ -414,7 +414,7 @@ def _replay(options: argparse.Namespace) -> int:
     if manifest and manifest["study"]["seed"] == study.seed:
         unlike = unlike_stored(study, reference, *place, again, store)
     print(f"\nby the {engine} engine; " + (
-        f"nothing is stored of it in {near(store.folder, home)}" if unlike is None
+        f"nothing is stored of it in {relative_path(store.folder, home)}" if unlike is None
         else "NOT WHAT IS STORED:\n" + "\n".join(unlike) if unlike
         else "the same as what is stored, bit for bit"
     ))  # fmt: skip

@@ -101,7 +101,7 @@ def performance(options: argparse.Namespace) -> int:
     from simstudy.errors import StudyError
     from simstudy.evidence import summary
     from simstudy.evidence.reading import read, stem
-    from simstudy.files.writing import defused, printable, save_csv
+    from simstudy.files.writing import escape_formulas, printable, save_csv
 
     for path in options.out:
         _writable(path, (".csv", ".html"))
@@ -134,7 +134,7 @@ def performance(options: argparse.Namespace) -> int:
                 _report(path, frame, columns, asked, printable(stem(options.table)))
             print(path)
     if not options.out:
-        defused(found).to_csv(sys.stdout, index=False)
+        escape_formulas(found).to_csv(sys.stdout, index=False)
     return _DONE
 
 

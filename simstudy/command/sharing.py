@@ -71,7 +71,7 @@ def status(folder: Path) -> int:
 
 def collect(folder: Path) -> int:
     """Check what shares of a run have stored, and write the report of it."""
-    from simstudy.files.folder_lock import turn
+    from simstudy.files.folder_lock import lock_manifest
     from simstudy.result import Result
     from simstudy.store.journal import Store
 
@@ -79,7 +79,7 @@ def collect(folder: Path) -> int:
     for path in store.check():
         print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
     if store.begun():
-        with turn(folder):
+        with lock_manifest(folder):
             for path in store.gather_runs():
                 print(f"damaged note of a share's run moved aside: {path}", file=sys.stderr)
     print(f"report: {Result(folder).report()}")

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.special import chdtri
 
 from simstudy.arrays import Array, Data, observations
-from simstudy.design.entangled import SETS, entangled, truth_or_start
-from simstudy.design.repeats import other_random_state
+from simstudy.design.dependent_terms import SETS, dependent_terms, truth_or_start
+from simstudy.design.reproducibility import other_random_state
 from simstudy.design.study import Scenario, Study, draw
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood, describe
@@ -31,7 +31,7 @@ from simstudy.likelihood.derivatives import (
 )
 from simstudy.likelihood.model import Model, inside
 from simstudy.streams import stream
-from simstudy.warning_capture import unheard
+from simstudy.warning_capture import suppressed_output
 
 GLANCE, LOOK = 3, 20
 """Data sets by which a Hessian's sign is settled, or, where it is the wrong one, confirmed."""
@@ -52,7 +52,7 @@ def validate(study: Study) -> None:
         that look at one observation each.
     """
     settled: set[str] = set()
-    with unheard(), np.errstate(all="ignore"):
+    with suppressed_output(), np.errstate(all="ignore"):
         for scenario in study.scenarios:
             _check_scenario(study, scenario)
             for estimator in study.answering(scenario):
@@ -65,7 +65,7 @@ def validate(study: Study) -> None:
 def _check_rows(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> None:
     """Refuse methods that need terms of single observations where there are none."""
     asking = estimator.by_observation
-    how = entangled(study, scenario, estimator) if asking else None
+    how = dependent_terms(study, scenario, estimator) if asking else None
     if how:
         rest = [label for label in estimator.labels if label not in asking]
         raise StudyError(

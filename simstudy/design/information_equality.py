@@ -23,14 +23,14 @@ import numpy as np
 from scipy.linalg import eigh
 
 from simstudy.arrays import Array
-from simstudy.design.entangled import entangled
-from simstudy.design.equalities import Equality, Spread, summed, zero_mean
+from simstudy.design.dependent_terms import dependent_terms
+from simstudy.design.moment_tests import MeanTest, VarianceTest, hotelling, variance_of_sums
 from simstudy.design.study import Scenario, Study, draw
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
-from simstudy.files.folder_lock import turn
+from simstudy.files.folder_lock import lock_manifest
 from simstudy.files.writing import read_csv, save_rows
 from simstudy.likelihood.derivatives import rise_hessian, score_differences
-from simstudy.warning_capture import unheard
+from simstudy.warning_capture import suppressed_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ MATERIAL = 1.1
 Difference derivatives, whose error has one sign, would else be found out by many data sets.
 """
 
-FILE = "agreement.csv"
+FILE = "information_equality.csv"
 
 COLUMNS = (
     "scenario", "estimator", "wrong", "draws", "available", "score_p", "information_p", "ratio",
@@ -73,7 +73,9 @@ COLUMNS = (
 NUMBERS = COLUMNS[3:10]
 
 
-def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) -> pd.DataFrame:
+def information_equality(
+    study: Study, *, draws: int = DRAWS, seconds: float = math.inf
+) -> pd.DataFrame:
     """Test every scenario's mechanism against the likelihoods that are fitted to it.
 
     Parameters
@@ -98,19 +100,19 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
         `wrong-likelihood`, `as-intended` (the likelihood is wrong and the mechanism says so),
         `impossible-data` (the log-likelihood is not finite at the truth) or `not-asked`. A p-value
         counts as a mismatch below `FALSE_ALARM` over the number of p-values, that of the
-        information only where the ratio is beyond `MATERIAL`. Where terms of
-        the likelihood look at other observations (`simstudy.design.entangled`) there are no scores
-        of single ones: the information is nan, and the sum is held against the negative Hessian.
+        information only where the ratio is beyond `MATERIAL`. Where terms of the likelihood depend
+        on other observations (`simstudy.design.dependent_terms`) there are no scores of single
+        ones: the information is nan, and the sum is held against the negative Hessian.
 
     Examples
     --------
     >>> from simstudy import MaximumLikelihood, Study, grid
-    >>> from simstudy.design.information_equality import agreement
+    >>> from simstudy.design.information_equality import information_equality
     >>> from simstudy.methods import OBSERVED
     >>> from simstudy.models import exponential
     >>> wrong = grid(exponential.WRONG_GAMMA, n=50, shape=0.5, mean=1.0)
     >>> study = Study("s", wrong, [MaximumLikelihood(exponential.MODEL, [OBSERVED])], seed=1)
-    >>> found = agreement(study)
+    >>> found = information_equality(study)
     >>> found["finding"][0], found["ratio"][0].round(1)
     ('as-intended', np.float64(2.0))
     """
@@ -119,8 +121,8 @@ def agreement(study: Study, *, draws: int = DRAWS, seconds: float = math.inf) ->
     return pd.DataFrame(_tests(study, draws, seconds), columns=list(COLUMNS))
 
 
-def keep(study: Study, folder: Path) -> None:
-    """Write `agreement.csv` into a results folder, unless it holds what would be written.
+def store_tests(study: Study, folder: Path) -> None:
+    """Write `information_equality.csv` into a folder, unless it holds what would be written.
 
     One that is damaged, or of an older version, is made again. Of shards that begin at the same
     time each tests for itself, and what the first has written stays. Without pandas where there is
@@ -130,13 +132,13 @@ def keep(study: Study, folder: Path) -> None:
     if _is_enough(path, study):
         return
     rows = _tests(study, DRAWS, SECONDS)
-    with turn(folder):
+    with lock_manifest(folder):
         if not _is_enough(path, study):  # meanwhile
             save_rows(rows, COLUMNS, path)
 
 
-def kept(folder: Path) -> pd.DataFrame:
-    """Return what `keep` wrote into a folder; an empty frame where it did not.
+def stored_tests(folder: Path) -> pd.DataFrame:
+    """Return what `store_tests` wrote into a folder; an empty frame where it did not.
 
     Where that is damaged, or of an older version, a line on standard error says so.
     """
@@ -163,11 +165,11 @@ def _is_enough(path: Path, study: Study) -> bool:
         return False
     cells = {(row.scenario, row.estimator) for row in stored.itertuples()}
     enough = stored["available"].max() >= min(DRAWS, study.replicates)
-    return bool(enough) and cells >= {(s.key, e.name) for s, e in _asked(study)}
+    return bool(enough) and cells >= {(s.key, e.name) for s, e in _likelihood_cells(study)}
 
 
 def _read(path: Path) -> pd.DataFrame | None:
-    """Read what `keep` wrote; None where it is not that."""
+    """Read what `store_tests` wrote; None where it is not that."""
     import pandas as pd
 
     try:
@@ -183,20 +185,20 @@ def _read(path: Path) -> pd.DataFrame | None:
 
 
 def _tests(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
-    """Test every cell; return the rows of `agreement`."""
-    with unheard():
-        return _of_cells(study, min(draws, study.replicates), seconds)
+    """Test every cell; return the rows of `information_equality`."""
+    with suppressed_output():
+        return _test_cells(study, min(draws, study.replicates), seconds)
 
 
-def _of_cells(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
+def _test_cells(study: Study, draws: int, seconds: float) -> list[dict[str, object]]:
     """Test the cells that have a likelihood, one after another."""
-    cells = _asked(study)
+    cells = _likelihood_cells(study)
     ends = time.monotonic() + seconds
-    found: dict[int, tuple[_Found | _Impossible | str, int]] = {}
-    for done, index in enumerate(_strangers_first(cells)):
+    found: dict[int, tuple[_Tests | _Impossible | str, int]] = {}
+    for done, index in enumerate(_new_pairs_first(cells)):
         left = ends - time.monotonic()
-        found[index] = _tested(study, *cells[index], draws, left / (len(cells) - done), left)
-    asked = sum(isinstance(answer, _Found) for answer, _ in found.values())
+        found[index] = _test_cell(study, *cells[index], draws, left / (len(cells) - done), left)
+    asked = sum(isinstance(answer, _Tests) for answer, _ in found.values())
     edge = FALSE_ALARM / max(3 * asked, 1)
     rows = []
     for index, (scenario, estimator) in enumerate(cells):
@@ -205,20 +207,20 @@ def _of_cells(study: Study, draws: int, seconds: float) -> list[dict[str, object
     return rows
 
 
-def _asked(study: Study) -> list[tuple[Scenario, MaximumLikelihood]]:
+def _likelihood_cells(study: Study) -> list[tuple[Scenario, MaximumLikelihood]]:
     """List the scenarios with the estimators that have a likelihood."""
     every = [(s, e) for s in study.scenarios for e in study.answering(s)]
     return [(s, e) for s, e in every if isinstance(e, MaximumLikelihood)]
 
 
-def alarms(found: pd.DataFrame) -> list[str]:
+def mismatches(found: pd.DataFrame) -> list[str]:
     """Say which mechanisms do not match their likelihood without saying so.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from simstudy.design.information_equality import alarms
-    >>> alarms(pd.DataFrame({"scenario": ["a"], "estimator": ["b"], "finding": ["agrees"],
+    >>> from simstudy.design.information_equality import mismatches
+    >>> mismatches(pd.DataFrame({"scenario": ["a"], "estimator": ["b"], "finding": ["agrees"],
     ...                      "sentence": ["..."]}))
     []
     """
@@ -230,14 +232,14 @@ def alarms(found: pd.DataFrame) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Tests:
     """What the data sets of one cell told."""
 
-    score: Equality
-    information: Equality
+    score: MeanTest
+    information: MeanTest
     ratio: float
-    spread: Spread
-    entangled: bool
+    spread: VarianceTest
+    dependent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,7 @@ class _Impossible:
     sets: int
 
 
-def _strangers_first(cells: Sequence[tuple[Scenario, MaximumLikelihood]]) -> list[int]:
+def _new_pairs_first(cells: Sequence[tuple[Scenario, MaximumLikelihood]]) -> list[int]:
     """Order cells: the first of every mechanism with every estimator, then the second of each."""
     seen: Counter[tuple[str, str]] = Counter()
     turns = []
@@ -258,14 +260,14 @@ def _strangers_first(cells: Sequence[tuple[Scenario, MaximumLikelihood]]) -> lis
     return sorted(range(len(cells)), key=turns.__getitem__)
 
 
-def _tested(
+def _test_cell(
     study: Study,
     scenario: Scenario,
     estimator: MaximumLikelihood,
     draws: int,
     share: float,
     left: float,
-) -> tuple[_Found | _Impossible | str, int]:
+) -> tuple[_Tests | _Impossible | str, int]:
     """Test one cell, or return why it cannot be tested; and how many data sets were looked at."""
     missing = [name for name in estimator.parameters if name not in scenario.truth]
     if missing:
@@ -276,14 +278,18 @@ def _tested(
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         if math.isfinite(left):
-            draws = _affordable(_pace(study, scenario, estimator, theta, left), draws, share, left)
+            draws = _affordable(
+                _seconds_per_draw(study, scenario, estimator, theta, left), draws, share, left
+            )
         if not draws:
             return "it takes longer than a run spends on it", 0
         derivatives = _derivatives(study, scenario, estimator, theta, range(draws))
-        return _compared(derivatives, entangled(study, scenario, estimator) is not None), draws
+        return _compared(
+            derivatives, dependent_terms(study, scenario, estimator) is not None
+        ), draws
 
 
-def _pace(
+def _seconds_per_draw(
     study: Study, scenario: Scenario, estimator: MaximumLikelihood, theta: Array, left: float
 ) -> float:
     """Return the seconds that one data set takes."""
@@ -309,8 +315,8 @@ def _affordable(pace: float, draws: int, share: float, left: float) -> int:
 
 
 def _compared(
-    derivatives: Iterable[tuple[Array, Array] | None], entangled: bool
-) -> _Found | _Impossible | str:
+    derivatives: Iterable[tuple[Array, Array] | None], dependent: bool
+) -> _Tests | _Impossible | str:
     """Hold scores against zero, their outer products and the variance of their sums."""
     scores, outer, curved = [], [], []
     alone = True
@@ -331,19 +337,21 @@ def _compared(
         return "too few data sets could be drawn and have finite derivatives"
     sums, product, hessian = np.array(scores), np.array(outer), np.array(curved)
     bread = hessian.mean(axis=0)
-    spread = Spread(np.nan, np.nan, 0)
-    if entangled:
-        nothing = Equality(np.nan, np.nan)
-        return _Found(zero_mean(sums), nothing, np.nan, summed(sums, bread, bread), entangled)
+    spread = VarianceTest(np.nan, np.nan, 0)
+    if dependent:
+        nothing = MeanTest(np.nan, np.nan)
+        return _Tests(
+            hotelling(sums), nothing, np.nan, variance_of_sums(sums, bread, bread), dependent
+        )
     if not alone:  # one observation depends on no other
-        spread = summed(sums, product.mean(axis=0), bread)
+        spread = variance_of_sums(sums, product.mean(axis=0), bread)
     rows, columns = np.tril_indices(len(bread))
     if len(scores) < 2 * len(rows):  # many parameters: the diagonal alone
         rows = columns = np.arange(len(bread))
     size = np.sqrt((product**2 + hessian**2).mean(axis=0))
-    information = zero_mean((product - hessian)[:, rows, columns], size[rows, columns])
+    information = hotelling((product - hessian)[:, rows, columns], size[rows, columns])
     ratio = _ratio(product.mean(axis=0), bread)
-    return _Found(zero_mean(sums), information, ratio, spread, entangled)
+    return _Tests(hotelling(sums), information, ratio, spread, dependent)
 
 
 def _derivatives(
@@ -386,7 +394,7 @@ def _ratio(product: Array, hessian: Array) -> float:
 def _row(
     scenario: Scenario,
     parameters: Sequence[str],
-    found: _Found | _Impossible | str,
+    found: _Tests | _Impossible | str,
     draws: int,
     edge: float,
 ) -> dict[str, object]:
@@ -409,7 +417,7 @@ def _row(
         what = _UNLIKE
         if found.spread.p < edge:
             off = 1 / math.sqrt(found.spread.ratio) - 1
-            what = (_ENTANGLED if found.entangled else _DEPENDENT).format(
+            what = (_DEPENDENT_TERMS if found.dependent else _DEPENDENT_DATA).format(
                 parameter=parameters[found.spread.parameter],
                 ratio=found.spread.ratio,
                 also="" if unlike else "the Hessian, ",
@@ -451,13 +459,13 @@ _UNLIKE = (
     "scores vary otherwise than its curvature says, so that neither the Hessian nor the outer "
     "product of the scores can be right alone"
 )
-_DEPENDENT = (
+_DEPENDENT_DATA = (
     "the observations of one data set depend on each other: the sum of their scores varies "
     "{ratio:.3g} times as much as that of independent ones, so that {also}a sandwich, an outer "
     "product of scores or a bootstrap of observations gives a standard error of {parameter} about "
     "{off}"
 )
-_ENTANGLED = (
+_DEPENDENT_TERMS = (
     "the summed score varies {ratio:.3g} times as much as its curvature says, so that the Hessian "
     "gives a standard error of {parameter} about {off}"
 )

@@ -23,13 +23,13 @@ from simstudy.arrays import Array, Data
 from simstudy.design.mechanism import Mechanism
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import Estimator, MaximumLikelihood
-from simstudy.files.writing import near
+from simstudy.files.writing import relative_path
 from simstudy.likelihood.model import Model, inside
 from simstudy.records.block import COLUMNS, Cell
 from simstudy.streams import stream
-from simstudy.user_code import reach
-from simstudy.user_code.places import called
-from simstudy.warning_capture import unheard
+from simstudy.user_code import dependencies
+from simstudy.user_code.tracebacks import refused_call
+from simstudy.warning_capture import suppressed_output
 
 # df: the degrees of freedom of a row, for measures
 TAKEN = {*COLUMNS, "df", "truth_mcse", "measure", "rng"}
@@ -247,8 +247,8 @@ def load(source: str | Path) -> tuple[Study, Reference]:
     sys.modules[name] = module
     if sys.path[0] != str(path.parent):  # its own modules come before those of another study
         sys.path.insert(0, str(path.parent))
-    reach.forget_changed(str(path))
-    before = reach.bytes_of(str(path))
+    dependencies.forget_changed(str(path))
+    before = dependencies.hash_files(str(path))
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -268,17 +268,17 @@ def load(source: str | Path) -> tuple[Study, Reference]:
             "write STUDY = Study(...) at the top level of the file"
         )
     aims = study.aims or " ".join((module.__doc__ or "").split())
-    after = reach.bytes_of(str(path))
+    after = dependencies.hash_files(str(path))
     changed = [file for file in before if after.get(file) != before[file]]
     if changed:
         raise StudyError(f"{changed[0]} was changed while the study was loaded; run it again")
-    reach.remember(str(path))
-    return replace(study, aims=aims), Reference(str(path), reach.version(after))
+    dependencies.remember(str(path))
+    return replace(study, aims=aims), Reference(str(path), dependencies.version(after))
 
 
 def _refused(error: ValueError | TypeError) -> str | None:
     """Say what simstudy refused when a file was loaded, and where; None where it was not that."""
-    said, at = str(error), called(error)
+    said, at = str(error), refused_call(error)
     unknown = re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", said)
     part = {kind.__name__: kind for kind in _PARTS}.get(unknown[1]) if unknown else None
     if unknown and part:
@@ -289,7 +289,9 @@ def _refused(error: ValueError | TypeError) -> str | None:
         said = f"{unknown[1]} takes no {unknown[2]!r}; it takes {', '.join(takes)}{hint}"
     elif isinstance(error, TypeError):
         return None
-    return f"{near(Path(at.filename), Path.cwd())}, line {at.lineno}: {said}" if at else None
+    return (
+        f"{relative_path(Path(at.filename), Path.cwd())}, line {at.lineno}: {said}" if at else None
+    )
 
 
 _PARTS = (Study, Scenario, Mechanism, Model, MaximumLikelihood)
@@ -320,7 +322,7 @@ def draw(study: Study, scenario: Scenario, replicate: int) -> Data:
 
 def example(study: Study, scenario: Scenario) -> Data:
     """Draw the first data set that can be drawn, of replicates 0 to 4."""
-    with unheard():
+    with suppressed_output():
         for replicate in range(4):
             with contextlib.suppress(Exception):
                 return draw(study, scenario, replicate)

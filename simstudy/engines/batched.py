@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simstudy.arrays import Array, Data, observations
-from simstudy.design.entangled import entangled
+from simstudy.design.dependent_terms import dependent_terms
 from simstudy.design.study import Study, example
 from simstudy.engines import newton, programs
 from simstudy.engines.loop import draws_of
@@ -117,7 +117,7 @@ def _only(study: Study, index: int, estimator: MaximumLikelihood) -> int | None:
     length has its own program then: one is compiled, data sets of another go to the loop.
     """
     scenario = study.scenarios[index]
-    if entangled(study, scenario, estimator) is None:
+    if dependent_terms(study, scenario, estimator) is None:
         return None
     return observations(example(study, scenario))
 

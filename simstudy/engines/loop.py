@@ -15,8 +15,8 @@ from simstudy.estimators.maximum_likelihood import Draws, Estimator, checked, de
 from simstudy.records.block import Block, empty, join
 from simstudy.status import Status
 from simstudy.streams import renewable, stream
-from simstudy.user_code.time_limit import STOPS, Limit, within
-from simstudy.warning_capture import BETWEEN, listening
+from simstudy.user_code.time_limit import STOPS, Limit, run_within
+from simstudy.warning_capture import SEPARATOR, captured_warnings
 
 
 def block(
@@ -50,12 +50,12 @@ def block(
 def _answer(estimator: Estimator, draws: Draws) -> Block:
     """Let one estimator answer; what it warns of without saying where is the first replicate's."""
     heard: dict[str, None] = {}
-    with listening(heard):
+    with captured_warnings(heard):
         block = checked(estimator, draws, estimator.answer(draws))
     if not heard:
         return block
     texts = block.audit["warnings"].tolist()
-    texts[0] = BETWEEN.join(filter(None, [texts[0], *heard]))
+    texts[0] = SEPARATOR.join(filter(None, [texts[0], *heard]))
     return replace(block, audit={**block.audit, "warnings": np.array(texts, dtype=np.str_)})
 
 
@@ -63,7 +63,7 @@ def limited(study: Study, index: int, first: int, last: int, limit: Limit) -> di
     """Answer as `block` does, one replicate after another, each within a time limit."""
     parts = []
     for i in range(first, last):
-        found = within(limit, (index, i), functools.partial(block, study, index, i, i + 1))
+        found = run_within(limit, (index, i), functools.partial(block, study, index, i, i + 1))
         if isinstance(found, str):
             found = unanswered(study, index, i, Status.timeout, found)
         parts.append(found)
@@ -93,7 +93,7 @@ def draws_of(
     rng = renewable(study.seed, scenario.key, "data")
     data, heard = [], defaultdict[int, dict[str, None]](dict)
     kinds: dict[str, None] = {}
-    with listening(kinds):
+    with captured_warnings(kinds):
         for b, i in enumerate(replicates):
             data.append(_draw(scenario, rng(i), strict))
             if kinds:

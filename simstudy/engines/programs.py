@@ -23,7 +23,7 @@ import numpy as np
 
 from simstudy.arrays import Array, Data
 from simstudy.engines.newton import along_axes, near, newton
-from simstudy.garbage_collection import unswept
+from simstudy.garbage_collection import gc_paused
 from simstudy.likelihood.axes import axes_of, differenced
 from simstudy.likelihood.model import Support
 
@@ -56,7 +56,7 @@ def load() -> Any:
     # The size of XLA's pool of threads: two workers on two cores would spend a quarter on more.
     os.environ.setdefault("NPROC", "1")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    with unswept():
+    with gc_paused():
         jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)
     jax.monitoring.register_event_duration_secs_listener(_count)

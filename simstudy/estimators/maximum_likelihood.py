@@ -23,9 +23,9 @@ from simstudy.methods.covariance import Place
 from simstudy.methods.intervals import wald
 from simstudy.records.block import AnswerError, Block, empty, judged, numbers_due
 from simstudy.status import Status
-from simstudy.user_code.places import place
 from simstudy.user_code.time_limit import STOPS
-from simstudy.warning_capture import BETWEEN, listening
+from simstudy.user_code.tracebacks import location
+from simstudy.warning_capture import SEPARATOR, captured_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class MaximumLikelihood:
         for b, data in enumerate(draws.data):
             began = time.perf_counter()
             try:
-                with listening(draws.heard[b]):
+                with captured_warnings(draws.heard[b]):
                     fitted, messages[b] = self._fitted(draws, b, data, block)
                 if fitted is not None:
                     fits[b], sourced[b] = fitted, {}
@@ -277,7 +277,7 @@ def gather(
                     block.seconds[b, m] += spent.get(source, 0.0)
                     continue
                 started = time.perf_counter()
-                with listening(draws.heard[b]):
+                with captured_warnings(draws.heard[b]):
                     result = source(fitted)
                 spent[source] = time.perf_counter() - started
                 if isinstance(result, Fit) and not any(isinstance(f, Fit) for f in found.values()):
@@ -285,7 +285,7 @@ def gather(
                     block.audit["plain_edm"][b] = result.edm
                 found[source] = result
             if not isinstance(method, Wald):
-                with listening(draws.heard[b]):
+                with captured_warnings(draws.heard[b]):
                     inference = method(fitted, *(found[source] for source in method.sources))
                 write(block, np.array([b]), m, inference)
                 block.audit["failed_refits"][b] += inference.failed
@@ -328,7 +328,7 @@ def together(
         began = time.perf_counter()
         heard: dict[str, None] = {}
         try:
-            with listening(heard):
+            with captured_warnings(heard):
                 _at_once(draws, m, method, rows, fits, sourced, block)
             alone = rows if heard else []
         except STOPS:
@@ -337,7 +337,7 @@ def together(
             alone = rows
         for b in alone:
             try:
-                with listening(draws.heard[b]):
+                with captured_warnings(draws.heard[b]):
                     _at_once(draws, m, method, [b], fits, sourced, block)
             except STOPS:
                 raise
@@ -376,7 +376,7 @@ def finished(block: Block, draws: Draws, messages: Sequence[str]) -> Block:
     block.status[~draws.asked] = Status.not_asked
     for values in (block.se, block.lower, block.upper):
         values[~draws.asked] = np.nan
-    heard = [BETWEEN.join(draws.heard[b]) for b in range(len(messages))]
+    heard = [SEPARATOR.join(draws.heard[b]) for b in range(len(messages))]
     words = {"message": messages, "warnings": heard}
     found = {name: np.array(texts, dtype=np.str_) for name, texts in words.items()}
     return replace(block, audit=dict(block.audit) | found)
@@ -433,7 +433,7 @@ class FunctionEstimator:
                     block.status[b] = block.audit["status"][b] = Status.data_error
                     messages[b] = describe(data)
                 else:
-                    with listening(draws.heard[b]):
+                    with captured_warnings(draws.heard[b]):
                         self._one(block, b, data, draws.level)
             except STOPS:
                 raise
@@ -485,7 +485,7 @@ def describe(error: BaseException) -> str:
     """Say in one line what was raised, and where."""
     if isinstance(error, AnswerError):
         return str(error)
-    where = place(traceback.extract_tb(error.__traceback__))
+    where = location(traceback.extract_tb(error.__traceback__))
     try:
         text = " ".join(str(error).split())[:300]
     except Exception:

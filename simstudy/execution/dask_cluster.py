@@ -21,7 +21,7 @@ from simstudy.design.study import Study
 from simstudy.errors import StudyError
 from simstudy.execution.supervisor import IN_FLIGHT
 from simstudy.execution.workers import settle
-from simstudy.user_code.reach import is_users
+from simstudy.user_code.dependencies import is_user_file
 from simstudy.user_code.time_limit import TOPIC, Limit
 
 WITHOUT_WORKERS = 120.0
@@ -215,4 +215,4 @@ def _is_own(module: ModuleType) -> bool:
     """Tell whether a module is the user's: neither installed nor ours."""
     file = getattr(module, "__file__", None) or ""
     name = getattr(module, "__name__", "__main__")
-    return bool(file) and is_users(file) and name.split(".")[0] not in ("simstudy", "__main__")
+    return bool(file) and is_user_file(file) and name.split(".")[0] not in ("simstudy", "__main__")

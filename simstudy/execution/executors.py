@@ -9,7 +9,7 @@ from typing import Any
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import describe
 from simstudy.execution.dask_cluster import on_dask
-from simstudy.processes.names import name
+from simstudy.processes.names import process_name
 from simstudy.store.fingerprint import renewed, versions
 
 
@@ -37,7 +37,7 @@ class Home:
     @classmethod
     def here(cls, accepted: bool, limited: bool) -> Home:
         """Describe this process."""
-        return cls(name(), versions(), accepted, limited)
+        return cls(process_name(), versions(), accepted, limited)
 
     def compared(self) -> list[str]:
         """Name what differs in this process, a worker; nothing where nothing does.
@@ -48,7 +48,7 @@ class Home:
             Where versions differ and are not accepted, or where this is the process at home and a
             time limit would end it.
         """
-        if self.limited and name() == self.process:
+        if self.limited and process_name() == self.process:
             raise StudyError(
                 "the executor runs tasks in this process (threads), where nothing can end a "
                 "replicate that hangs but the end of this process: leave timeout out, or give an "

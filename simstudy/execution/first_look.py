@@ -8,7 +8,7 @@ from concurrent.futures import BrokenExecutor
 from pickle import dumps, loads
 from typing import Any, NamedTuple
 
-from simstudy.design.repeats import check_repeats, other_random_state
+from simstudy.design.reproducibility import check_reproducible, other_random_state
 from simstudy.design.study import Study
 from simstudy.engines.loop import block
 from simstudy.errors import StudyError
@@ -18,7 +18,7 @@ from simstudy.execution.workers import start
 from simstudy.records.block import AnswerError, Block
 from simstudy.store import witness
 from simstudy.user_code.time_limit import STOPS
-from simstudy.warning_capture import unheard
+from simstudy.warning_capture import suppressed_output
 
 LONG = 2.0  # seconds that are not spent twice
 TRIED = 5  # replicates until something is the study's fault rather than a data set's
@@ -44,7 +44,7 @@ def first_look(study: Study, chosen: Sequence[int], again: bool) -> Look:
 
     began = time.perf_counter()
     answers: dict[int, dict[str, Block]] = {}
-    with threadpool_limits(limits=1), unheard():
+    with threadpool_limits(limits=1), suppressed_output():
         for index in chosen:
             try:
                 answers[index] = block(study, index, 0, 1, strict=True)
@@ -70,7 +70,7 @@ def first_look(study: Study, chosen: Sequence[int], again: bool) -> Look:
             if whole or not seen >= answers.get(index, {}).keys():
                 with other_random_state():
                     found = block(study, index, 0, 1)
-                check_repeats(study.scenarios[index], answers.get(index, {}), found)
+                check_reproducible(study.scenarios[index], answers.get(index, {}), found)
                 seen |= answers.get(index, {}).keys()
         spent = time.perf_counter() - began if whole else spent
     return Look(spent / len(chosen), witness.answers(study, answers, witness.bits()))

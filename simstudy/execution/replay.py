@@ -19,7 +19,7 @@ from simstudy.design.study import Reference, Study, draw
 from simstudy.engines.loop import block, draws_of
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import Draws, MaximumLikelihood, describe, fitted_of
-from simstudy.files.writing import whole
+from simstudy.files.writing import atomic_path
 from simstudy.likelihood.fit import Fit
 from simstudy.methods.catalogue import Bootstrap, Fitted, OptimizerInverse, Source, Wald, place_of
 from simstudy.records.block import Block, Cell
@@ -247,7 +247,7 @@ def save(study: Study, index: int, replicate: int, path: Path) -> None:
     data = draw(study, study.scenarios[index], replicate)
     parts = data if isinstance(data, Mapping) else {"data": data}
     try:
-        with whole(path) as draft, zipfile.ZipFile(draft, "w") as archive:
+        with atomic_path(path) as draft, zipfile.ZipFile(draft, "w") as archive:
             for name, values in parts.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)

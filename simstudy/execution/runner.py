@@ -42,16 +42,22 @@ from simstudy.execution.supervisor import (
     answers,
 )
 from simstudy.execution.workers import start
-from simstudy.files.folder_lock import WHOLE, held, set_aside, turn
-from simstudy.files.writing import near
+from simstudy.files.folder_lock import WHOLE, lock_folder, lock_manifest, move_aside
+from simstudy.files.writing import relative_path
 from simstudy.methods.catalogue import Refits
-from simstudy.processes.interrupts import exposed, interrupted, interruptible, left, shielded
+from simstudy.processes.interrupts import (
+    interruptible,
+    raise_if_interrupted,
+    set_last_words,
+    shielded,
+    unshielded,
+)
 from simstudy.records.block import Block
 from simstudy.status import Status
 from simstudy.store import witness
 from simstudy.store.journal import Store, placed
 from simstudy.user_code.time_limit import Limit
-from simstudy.warning_capture import unheard
+from simstudy.warning_capture import suppressed_output
 
 SECONDS_PER_TASK = 2.0
 BYTES_PER_TASK = 2**25  # of data
@@ -188,8 +194,10 @@ def run(
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     study = _with(study, replicates, seed)
     store = Store(placed(out, study.name))  # before any of the study's code may change folder
-    shown = near(store.folder, Path.cwd())
-    left(f"what {shown} holds stays" if store.begun() else "nothing is stored yet", command)
+    shown = relative_path(store.folder, Path.cwd())
+    set_last_words(
+        f"what {shown} holds stays" if store.begun() else "nothing is stored yet", command
+    )
     alone = jobs == 1 and executor is None
     jobs = workers(jobs, here=executor is None)
     if size is not None and size < 1:
@@ -201,10 +209,10 @@ def run(
     home = None if executor is None else Home.here(accept_versions, timeout is not None)
     differing = survey(executor, home) if executor and home else []
     if fresh and store.begun():
-        print(f"results moved aside: {set_aside(store.folder)}", file=sys.stderr)
+        print(f"results moved aside: {move_aside(store.folder)}", file=sys.stderr)
     share = WHOLE if shard is None else f"{shard[0]}-of-{shard[1]}"
     whole = study if goal is None else replace(study, replicates=max(goal[1], study.replicates))
-    with unheard():
+    with suppressed_output():
         engine, why = _engine(engine, whole, store, timeout)
     # what may hang or end its process is not tried in this one
     origin = reference if reference and not on_dask(executor) else _Value(by_value(study))
@@ -215,9 +223,9 @@ def run(
         load = functools.partial(_given, origin, study.seed, study.replicates)
         look = isolated_look(load, study, chosen, engine == "loop")
     pace, known = look or Look(SECONDS_PER_TASK / BLOCK_WITH_LIMIT, {})
-    with held(store.folder, share), interruptible():
+    with lock_folder(store.folder, share), interruptible():
         chose = {"engine": engine, "engine_why": why, "jobs": jobs, "goal": goal}
-        with turn(store.folder):
+        with lock_manifest(store.folder):
             _begun_with(engine, store)  # by another share, meanwhile
             store.open(study, reference, {**chose, "command": command}, known,
                        shared=shard is not None, accept_code=accept_code)  # fmt: skip
@@ -225,13 +233,13 @@ def run(
         asked = study.replicates * len(study.scenarios)
 
         def tell(done: int) -> None:
-            left(f"{done:,} of {asked:,} replicates are stored in {shown}", command)
+            set_last_words(f"{done:,} of {asked:,} replicates are stored in {shown}", command)
 
         tell(_done(study, store))
         if timeout is None:
-            from simstudy.design import information_equality as agreement
+            from simstudy.design import information_equality
 
-            agreement.keep(study, store.folder)
+            information_equality.store_tests(study, store.folder)
         for path in store.check():
             print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
         size, first = (size, size) if size else _sizes(engine, study, pace, jobs)
@@ -260,7 +268,7 @@ def run(
         entry = {"started": started, "seconds": round(seconds, 3), "replicates": computed,
                  "compiling": round(progress.compiling, 3)}  # fmt: skip
         if shard is None:
-            with turn(store.folder):
+            with lock_manifest(store.folder):
                 store.note_run(entry)
         else:
             store.note_share(share, entry)
@@ -301,7 +309,7 @@ def _blocks(
                 progress.compiling += answer.compiling
                 if answer.differing and not known.issuperset(answer.differing):
                     known |= set(answer.differing)
-                    with turn(store.folder):
+                    with lock_manifest(store.folder):
                         store.accept(answer.differing)
                 found = {name: Block.from_arrays(arrays) for name, arrays in answer.arrays.items()}
                 if task[1] == 0:
@@ -354,7 +362,7 @@ def _journal(
                 fits += good
                 progress.add(last - first, (last - first) * len(blocks) - good)
                 failures.add(blocks)
-                interrupted()
+                raise_if_interrupted()
     except KeyboardInterrupt:
         return computed, fits, True
     except ConnectionError as error:
@@ -461,7 +469,7 @@ def _answers(
 
         with threadpool_limits(limits=1):
             for task in tasks:
-                with exposed(), unheard():
+                with unshielded(), suppressed_output():
                     answer = call(task)
                 yield task, answer
         return

@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from simstudy.execution.workers import deaf, scratch
-from simstudy.processes.interrupts import interrupted
+from simstudy.processes.interrupts import raise_if_interrupted
 from simstudy.status import Status
-from simstudy.user_code.time_limit import Limit, notes
+from simstudy.user_code.time_limit import Limit, read_notes
 
 Task = tuple[int, int, int]
 DEADLY = 2
@@ -134,7 +134,7 @@ class Local:
     def renew(self) -> dict[tuple[int, int], str]:
         """End the workers that are left; read the notes."""
         self._end(kill=True)
-        return notes(str(self.notes))
+        return read_notes(str(self.notes))
 
     def check(self) -> None:
         """Raise where loky's thread has ended, seen twice: nobody would tell."""
@@ -235,7 +235,7 @@ def answers(
             fallen: list[Task] = []
             try:
                 while queue and len(flying) < (1 if suspects else pool.most):
-                    interrupted()
+                    raise_if_interrupted()
                     flying[pool.submit(call, queue[0], alone)] = queue[0]
                     queue.popleft()
                     if alone:
@@ -276,7 +276,7 @@ def _awaited(flying: Collection[Future[Any]], pool: Pool, least: int) -> set[Fut
     checked = time.monotonic()
     while len(done) < least:
         done = wait(flying, timeout=LOOK, return_when=kind).done
-        interrupted()
+        raise_if_interrupted()
         if time.monotonic() - checked > CHECK:
             checked = time.monotonic()
             pool.check()

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from simstudy.processes.guardian import end_with_parent
-from simstudy.processes.interrupts import bequeath
-from simstudy.processes.names import gone, name
+from simstudy.processes.interrupts import remove_at_exit
+from simstudy.processes.names import has_ended, process_name
 
 SCRATCH, OWNER = "simstudy-run-", "owner"
 YOUNG = 60.0  # seconds: until then a folder may still get its owner
@@ -130,9 +130,9 @@ def scratch() -> Path:
     for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         with contextlib.suppress(OSError):
             old = time.time() - path.stat().st_mtime > YOUNG
-            if gone((path / OWNER).read_text()) if (path / OWNER).exists() else old:
+            if has_ended((path / OWNER).read_text()) if (path / OWNER).exists() else old:
                 shutil.rmtree(path, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=SCRATCH))  # a short name: sockets have no longer ones
-    (made / OWNER).write_text(name())
-    bequeath(made)
+    (made / OWNER).write_text(process_name())
+    remove_at_exit(made)
     return made

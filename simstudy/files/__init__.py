@@ -1,4 +1,4 @@
-"""Writing files whole, reading them back, and taking turns at a folder.
+"""Writing files atomically, reading them back, and locking a results folder.
 
 Nothing here knows what the files are about.
 """

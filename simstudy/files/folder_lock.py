@@ -23,22 +23,22 @@ from fractions import Fraction
 from pathlib import Path
 
 from simstudy.errors import StudyError
-from simstudy.files.writing import sweep
-from simstudy.processes.interrupts import bequeath
-from simstudy.processes.names import NAME, gone, unique
+from simstudy.files.writing import remove_leftovers
+from simstudy.processes.interrupts import remove_at_exit
+from simstudy.processes.names import NAME, has_ended, unique_name
 
 WHOLE = "whole"
 # seconds: between two looks at somebody who has not decided yet, until one gives up, and until one
-# gives up waiting for a turn, which all of an array of jobs may want at once
+# gives up waiting for the manifest's lock, which all of an array of jobs may want at once
 PAUSE, PATIENCE, QUEUE = 0.02, 20.0, 300.0
 _PREFIX = ".lock-"
-_TURN = "manifest"
+_MANIFEST = "manifest"
 _CLAIM = re.compile(rf"\.lock-(whole|manifest|\d+-of-\d+)\.({NAME})\.[0-9a-f]+")
 
 
 @contextlib.contextmanager
-def held(folder: Path, share: str = WHOLE) -> Iterator[None]:
-    """Hold a results folder, or one share of it, for as long as the context lasts.
+def lock_folder(folder: Path, share: str = WHOLE) -> Iterator[None]:
+    """Lock a results folder, or one share of it, for as long as the context lasts.
 
     Parameters
     ----------
@@ -54,26 +54,26 @@ def held(folder: Path, share: str = WHOLE) -> Iterator[None]:
         When another run holds it, with its host, process and since when; or when the folder
         cannot be written.
     """
-    with _claimed(folder, share, PATIENCE) as claim:
+    with _lock(folder, share, PATIENCE) as claim:
         if not any(other.name != claim.name for other in _claims(folder)):
-            sweep(folder, claim.stat().st_mtime)
+            remove_leftovers(folder, claim.stat().st_mtime)
         yield
 
 
 @contextlib.contextmanager
-def turn(folder: Path) -> Iterator[None]:
-    """Wait until no other process changes what all shares of a results folder have in common.
+def lock_manifest(folder: Path) -> Iterator[None]:
+    """Lock what all shares of a results folder have in common; wait for another process that does.
 
     Raises
     ------
     StudyError
         When another process does so for minutes, or when the folder cannot be written.
     """
-    with _claimed(folder, _TURN, QUEUE):
+    with _lock(folder, _MANIFEST, QUEUE):
         yield
 
 
-def set_aside(folder: Path) -> Path:
+def move_aside(folder: Path) -> Path:
     """Move a results folder that nobody uses out of the way; return its new place.
 
     Raises
@@ -83,7 +83,7 @@ def set_aside(folder: Path) -> Path:
     """
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     aside = folder.with_name(f"{folder.name}.before-{now}")
-    with held(folder):
+    with lock_folder(folder):
         folder.rename(aside)
         for claim in _claims(aside):
             claim.unlink(missing_ok=True)
@@ -92,15 +92,15 @@ def set_aside(folder: Path) -> Path:
 
 def holders(folder: Path) -> list[str]:
     """List who holds a folder or shares of it, in words."""
-    living = [c for c in _claims(folder) if _share(c) != _TURN and not gone(_owner(c))]
-    return [f"{_words(claim)} ({_share(claim)})" for claim in living]
+    living = [c for c in _claims(folder) if _share(c) != _MANIFEST and not has_ended(_owner(c))]
+    return [f"{_describe(claim)} ({_share(claim)})" for claim in living]
 
 
 @contextlib.contextmanager
-def _claimed(folder: Path, share: str, patience: float) -> Iterator[Path]:
+def _lock(folder: Path, share: str, patience: float) -> Iterator[Path]:
     """Hold a share as long as the context lasts; yield the file that says so."""
-    claim = folder / f"{_PREFIX}{share}.{unique()}"
-    bequeath(claim)
+    claim = folder / f"{_PREFIX}{share}.{unique_name()}"
+    remove_at_exit(claim)
     try:
         try:
             _take(folder, claim, patience)
@@ -119,11 +119,11 @@ def _take(folder: Path, claim: Path, patience: float) -> None:
     late = time.monotonic() + patience
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        while rivals := _rivals(folder, claim, late):
+        while rivals := _conflicting(folder, claim, late):
             time.sleep(PAUSE * len(rivals) * (0.5 + random.random()))
         with contextlib.suppress(FileNotFoundError):  # somebody moves the folder aside
             claim.touch(exist_ok=False)
-            while rivals := _rivals(folder, claim, late):
+            while rivals := _conflicting(folder, claim, late):
                 if min(rivals) < claim.name:
                     break  # the first by name stays, all others give way
                 time.sleep(PAUSE)
@@ -144,7 +144,7 @@ def _write(claim: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _rivals(folder: Path, mine: Path, late: float) -> list[str]:
+def _conflicting(folder: Path, mine: Path, late: float) -> list[str]:
     """List the claims in the way of one, of living processes for which it is to wait.
 
     Raises
@@ -156,18 +156,18 @@ def _rivals(folder: Path, mine: Path, late: float) -> list[str]:
     for claim in _claims(folder):
         if claim.name == mine.name or not _excludes(_share(claim), _share(mine)):
             continue
-        if gone(_owner(claim)):
+        if has_ended(_owner(claim)):
             claim.unlink(missing_ok=True)
             continue
         try:
-            holds = claim.stat().st_size > 0 and _share(claim) != _TURN
+            holds = claim.stat().st_size > 0 and _share(claim) != _MANIFEST
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ESTALE):
                 raise
             continue
         if holds or time.monotonic() > late or not _owner(claim):
             raise StudyError(
-                f"{folder} is in use by another run, {_words(claim)}; wait for it, or give "
+                f"{folder} is in use by another run, {_describe(claim)}; wait for it, or give "
                 f"another folder with --out (if that run is dead, remove {claim})"
             )
         found.append(claim.name)
@@ -190,7 +190,7 @@ def _owner(claim: Path) -> str:
     return found[2] if found else ""
 
 
-def _words(claim: Path) -> str:
+def _describe(claim: Path) -> str:
     """Say who owns a claim."""
     try:
         holder = json.loads(claim.read_text(encoding="utf-8"))
@@ -200,8 +200,8 @@ def _words(claim: Path) -> str:
 
 
 def _excludes(one: str, other: str) -> bool:
-    """Tell whether two shares have a replicate in common, or both are a turn."""
-    if _TURN in (one, other):
+    """Tell whether two shares have a replicate in common, or both are the manifest's."""
+    if _MANIFEST in (one, other):
         return one == other
     (low, high), (least, most) = _span(one), _span(other)
     return low < most and least < high

@@ -1,4 +1,4 @@
-"""Files that other programs open: there whole or not at all, and no word in them is a formula."""
+"""Files that other programs open: written atomically, and no text in them is a formula."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simstudy.processes.names import NAME, gone, unique
+from simstudy.processes.names import NAME, has_ended, unique_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,20 +22,20 @@ _DRAFT = re.compile(rf".+\.({NAME})\.[0-9a-f]+\.part")
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield another name to write to; it becomes the file when all went well.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; it replaces the file when all went well.
 
     Examples
     --------
     >>> import tempfile
-    >>> from simstudy.files.writing import whole
+    >>> from simstudy.files.writing import atomic_path
     >>> path = Path(tempfile.mkdtemp()) / "table.csv"
-    >>> with whole(path) as draft:
+    >>> with atomic_path(path) as draft:
     ...     _ = draft.write_text("a")
     >>> [file.name for file in path.parent.iterdir()]
     ['table.csv']
     """
-    draft = path.with_name(f"{path.name}.{unique()}.part")
+    draft = path.with_name(f"{path.name}.{unique_name()}.part")
     try:
         yield draft
         if draft.exists():
@@ -65,15 +65,15 @@ def printable(text: str) -> str:
     )
 
 
-def save(content: bytes, path: Path) -> None:
-    """Write bytes that a loss of power, too, leaves whole or as they were."""
-    with whole(path) as draft, draft.open("wb") as file:
+def save_bytes(content: bytes, path: Path) -> None:
+    """Write bytes atomically and durably: a loss of power leaves the old file or the new one."""
+    with atomic_path(path) as draft, draft.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def sweep(folder: Path, now: float) -> None:
+def remove_leftovers(folder: Path, now: float) -> None:
     """Remove what dead processes left behind that were writing to a folder.
 
     Parameters
@@ -86,24 +86,24 @@ def sweep(folder: Path, now: float) -> None:
     for path in folder.rglob("*.part"):
         found = _DRAFT.fullmatch(path.name)
         with contextlib.suppress(OSError):  # finished meanwhile, or not ours to remove
-            if found and (gone(found[1]) or now - path.stat().st_mtime > DAY):
+            if found and (has_ended(found[1]) or now - path.stat().st_mtime > DAY):
                 path.unlink()
 
 
 def save_csv(frame: pd.DataFrame, path: Path, **options: Any) -> None:
-    """Write a table whose words are not all ours; options as of `DataFrame.to_csv`."""
-    with whole(path) as draft:
-        defused(frame).to_csv(draft, index=False, **options)
+    """Write a table whose text may come from users; options as of `DataFrame.to_csv`."""
+    with atomic_path(path) as draft:
+        escape_formulas(frame).to_csv(draft, index=False, **options)
 
 
 def save_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], path: Path) -> None:
     """Write rows as `save_csv` writes a frame of them, without pandas; nan is left empty."""
-    with whole(path) as draft, draft.open("w", newline="") as file:
+    with atomic_path(path) as draft, draft.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
             values = (row[name] for name in columns)
-            writer.writerow("" if value != value else _mended(value) for value in values)
+            writer.writerow("" if value != value else _escape(value) for value in values)
 
 
 def parse_csv(source: Any, **options: Any) -> pd.DataFrame:
@@ -129,7 +129,7 @@ def parse_csv(source: Any, **options: Any) -> pd.DataFrame:
         return frame
     # by default older ones are a digit off, and take a column with a number like 1e400 for words
     frame = pd.read_csv(source, float_precision="round_trip", **options)
-    for name in _words(frame) if "dtype" not in options else ():
+    for name in _text_columns(frame) if "dtype" not in options else ():
         with contextlib.suppress(ValueError):  # words indeed
             frame[name] = [parse_number(word) for word in frame[name]]
     return frame
@@ -143,48 +143,51 @@ def parse_number(word: Any) -> float:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read what `save_csv` wrote, with the words as they were."""
+    """Read what `save_csv` wrote, with the text as it was."""
     frame = parse_csv(path)
-    return frame.assign(**{name: frame[name].map(_as_it_was) for name in _words(frame)})
+    return frame.assign(**{name: frame[name].map(_unescape) for name in _text_columns(frame)})
 
 
-def defused(frame: pd.DataFrame) -> pd.DataFrame:
-    """Put an apostrophe before words that a spreadsheet would run as a formula.
+def escape_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before text that a spreadsheet would run as a formula.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from simstudy.files.writing import defused
-    >>> defused(pd.DataFrame({"method": ["=1+1", "opg"], "value": [-1.0, 2.0]})).method.tolist()
+    >>> from simstudy.files.writing import escape_formulas
+    >>> frame = pd.DataFrame({"method": ["=1+1", "opg"], "value": [-1.0, 2.0]})
+    >>> escape_formulas(frame)["method"].tolist()
     ["'=1+1", 'opg']
     """
-    mended = frame.assign(**{name: frame[name].map(_mended) for name in _words(frame)})
-    return mended.rename(columns=_mended)
+    escaped = frame.assign(**{name: frame[name].map(_escape) for name in _text_columns(frame)})
+    return escaped.rename(columns=_escape)
 
 
-def _words(frame: pd.DataFrame) -> list[str]:
+def _text_columns(frame: pd.DataFrame) -> list[str]:
     import pandas as pd
 
     return [str(name) for name in frame if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
 
 
-def _mended(word: Any) -> Any:
+def _escape(word: Any) -> Any:
     return f"'{word}" if isinstance(word, str) and word.startswith(FORMULA) else word
 
 
-def _as_it_was(word: Any) -> Any:
-    return word[1:] if isinstance(word, str) and _mended(word[1:]) == word else word
+def _unescape(word: Any) -> Any:
+    return word[1:] if isinstance(word, str) and _escape(word[1:]) == word else word
 
 
-def near(path: Path, home: Path) -> Path:
-    """Write a path as one who stands in a folder does.
+def relative_path(path: Path, home: Path) -> Path:
+    """Return a path relative to a folder if it lies below it, else as it is.
 
     Examples
     --------
     >>> from pathlib import Path
-    >>> from simstudy.files.writing import near
-    >>> print(near(Path("/study/results/gamma"), Path("/study")), near(Path("/x"), Path("/study")))
-    results/gamma /x
+    >>> from simstudy.files.writing import relative_path
+    >>> print(relative_path(Path("/study/results/gamma"), Path("/study")))
+    results/gamma
+    >>> print(relative_path(Path("/x"), Path("/study")))
+    /x
     """
     return path.relative_to(home) if path.is_relative_to(home) else path
 

@@ -29,7 +29,7 @@ SIGNALS = tuple(
 )
 
 
-def guarded(work: Callable[[], int], again: str) -> int:
+def run_guarded(work: Callable[[], int], again: str) -> int:
     """Do something in a process of its own; return its status there, and never return here.
 
     Parameters
@@ -41,9 +41,9 @@ def guarded(work: Callable[[], int], again: str) -> int:
     """
     if not hasattr(os, "fork"):
         return work()
-    woken, wake = os.pipe()
-    told, tell = os.pipe()
-    for end in (woken, wake, told, tell):
+    wakeup_read, wakeup_write = os.pipe()
+    pipe_read, pipe_write = os.pipe()
+    for end in (wakeup_read, wakeup_write, pipe_read, pipe_write):
         os.set_blocking(end, False)
     caught = {number for number in SIGNALS if _is_wanted(number)} | {signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, caught)
@@ -58,35 +58,35 @@ def guarded(work: Callable[[], int], again: str) -> int:
               "limit (ulimit -u)", file=sys.stderr)  # fmt: skip
         return FAILED
     if pid:
-        os.close(tell)
+        os.close(pipe_write)
         for number in caught:
             signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(wake)
+        signal.set_wakeup_fd(wakeup_write)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
         status = FAILED
         try:
             _adopt()
-            status = _Ward(pid, woken, told, again).end()
+            status = _Child(pid, wakeup_read, pipe_read, again).wait()
         finally:
             os._exit(status)
-    for end in (woken, wake, told):
+    for end in (wakeup_read, wakeup_write, pipe_read):
         os.close(end)
     try:
-        interrupts.listens(tell)
+        interrupts.connect_guardian(pipe_write)
         for number in caught - {signal.SIGCHLD}:
-            signal.signal(number, interrupts.ask)
-        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+            signal.signal(number, interrupts.handle_signal)
+        signal.set_wakeup_fd(pipe_write, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, caught)
         end_with_parent()
         if os.getppid() != guardian:
             os._exit(FAILED)
         import faulthandler
 
-        faulthandler.enable(tell, all_threads=False)
+        faulthandler.enable(pipe_write, all_threads=False)
         status = work()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else FAILED
-    interrupts.tell({"ended": status})
+    interrupts.send_to_guardian({"ended": status})
     if status == INTERRUPTED:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
@@ -117,19 +117,19 @@ def _is_wanted(number: int) -> bool:
     return number in SIGNALS[:2] or signal.getsignal(number) is not signal.SIG_IGN
 
 
-class _Ward:
+class _Child:
     """The working process, as its guardian sees it."""
 
-    def __init__(self, pid: int, woken: int, told: int, again: str) -> None:
+    def __init__(self, pid: int, wakeup_read: int, pipe_read: int, again: str) -> None:
         """Know nothing of it yet."""
-        self.pid, self.woken, self.told = pid, woken, told
+        self.pid, self.wakeup_read, self.pipe_read = pid, wakeup_read, pipe_read
         self.known: dict[str, Any] = {"stored": "", "again": again}
         self.remove: list[str] = []
         self.text = b""
         self.deadline = float("inf")
         self.interrupted = False
 
-    def end(self) -> int:
+    def wait(self) -> int:
         """Wait for its end, which comes; clean up, say what there is to say, return the status."""
         import select
 
@@ -139,27 +139,27 @@ class _Ward:
             if left <= 0:
                 os.kill(self.pid, signal.SIGKILL)
                 self.deadline = time.monotonic() + REAPING
-            listening = select.poll()
-            listening.register(self.woken, select.POLLIN)
-            if self.told >= 0:
-                listening.register(self.told, select.POLLIN)
-            listening.poll(None if left == float("inf") else max(left, 0.01) * 1000)
-            self._listen()
-            for number in _read(self.woken):
+            poll = select.poll()
+            poll.register(self.wakeup_read, select.POLLIN)
+            if self.pipe_read >= 0:
+                poll.register(self.pipe_read, select.POLLIN)
+            poll.poll(None if left == float("inf") else max(left, 0.01) * 1000)
+            self._read_messages()
+            for number in _read(self.wakeup_read):
                 if number != signal.SIGCHLD:
                     self._interrupt(number)
             found, code = os.waitpid(self.pid, os.WNOHANG)
             if found:
                 status = os.waitstatus_to_exitcode(code)
-        self._listen()
-        return self._settle(status)
+        self._read_messages()
+        return self._finish(status)
 
-    def _listen(self) -> None:
-        """Hear what it says; a byte of a signal's number among it is one that it received."""
-        heard = _read(self.told) if self.told >= 0 else b""
-        if any(number in heard for number in SIGNALS) and not self.interrupted:
+    def _read_messages(self) -> None:
+        """Read what it writes; a byte of a signal's number among it is one that it received."""
+        received = _read(self.pipe_read) if self.pipe_read >= 0 else b""
+        if any(number in received for number in SIGNALS) and not self.interrupted:
             self._interrupt(None)
-        self.text += heard.translate(None, bytes(SIGNALS))
+        self.text += received.translate(None, bytes(SIGNALS))
         *lines, self.text = self.text.split(b"\n")
         for line in lines:
             if line.startswith(b"{"):
@@ -181,7 +181,7 @@ class _Ward:
         if number is not None and not again:
             os.kill(self.pid, signal.SIGINT)
 
-    def _settle(self, code: int) -> int:
+    def _finish(self, code: int) -> int:
         """Remove what it left, end what it started, say what it did not; return the status."""
         ended = self.known.get("ended")
         if self.interrupted or ended is None:
@@ -193,17 +193,17 @@ class _Ward:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         if self.interrupted and ended != INTERRUPTED:
-            return self._last("interrupted", INTERRUPTED)
+            return self._print_last("interrupted", INTERRUPTED)
         if ended is None:
-            return self._last(f"simstudy: {self._death(code)}", FAILED)
+            return self._print_last(f"simstudy: {self._describe_death(code)}", FAILED)
         return int(ended)
 
-    def _last(self, how: str, status: int) -> int:
+    def _print_last(self, how: str, status: int) -> int:
         with contextlib.suppress(OSError, ValueError):
-            print(f"\n{interrupts.words(how, self.known)}", file=sys.stderr, flush=True)
+            print(f"\n{interrupts.end_message(how, self.known)}", file=sys.stderr, flush=True)
         return status
 
-    def _death(self, code: int) -> str:
+    def _describe_death(self, code: int) -> str:
         """Say how it died, and in which line of the study where that is known."""
         import re
 

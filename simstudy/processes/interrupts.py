@@ -18,17 +18,17 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
-PLAIN, SHIELDED, EXPOSED = "plain", "shielded", "exposed"
+PLAIN, SHIELDED, UNSHIELDED = "plain", "shielded", "unshielded"
 _guardian = [-1]  # where it listens
 _asked = [False]
 _mode = [PLAIN]
 _left = {"stored": "", "again": ""}
 
 
-def left(stored: str, again: str) -> None:
+def set_last_words(stored: str, again: str) -> None:
     """Keep what is to be said when this process ends early: what is stored, how to go on."""
     _left.update(stored=stored, again=again)
-    tell(_left)
+    send_to_guardian(_left)
 
 
 def last_words(how: str = "interrupted") -> str:
@@ -36,21 +36,21 @@ def last_words(how: str = "interrupted") -> str:
 
     Examples
     --------
-    >>> from simstudy.processes.interrupts import last_words, left
-    >>> left("3 of 8 replicates are stored in results/mine", "simstudy run mine")
+    >>> from simstudy.processes.interrupts import last_words, set_last_words
+    >>> set_last_words("3 of 8 replicates are stored in results/mine", "simstudy run mine")
     >>> print(last_words())
     interrupted; 3 of 8 replicates are stored in results/mine
     to go on: simstudy run mine
     """
-    return words(how, _left)
+    return end_message(how, _left)
 
 
-def bequeath(path: str | os.PathLike[str]) -> None:
+def remove_at_exit(path: str | os.PathLike[str]) -> None:
     """Let a file or folder be removed when this process is gone, however it ends."""
-    tell({"remove": os.path.abspath(path)})
+    send_to_guardian({"remove": os.path.abspath(path)})
 
 
-def interrupted() -> None:
+def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt where one was asked for, be it that nobody saw it."""
     if _asked[0]:
         raise KeyboardInterrupt
@@ -58,20 +58,20 @@ def interrupted() -> None:
 
 def shielded() -> contextlib.AbstractContextManager[None]:
     """Let a signal raise nothing: what runs here asks `interrupted` wherever it may end."""
-    return _being(SHIELDED)
+    return _in_mode(SHIELDED)
 
 
 @contextlib.contextmanager
-def exposed() -> Iterator[None]:
+def unshielded() -> Iterator[None]:
     """Let a signal raise KeyboardInterrupt at once, and once more where that was swallowed."""
-    interrupted()
-    with _being(EXPOSED):
+    raise_if_interrupted()
+    with _in_mode(UNSHIELDED):
         yield
-    interrupted()
+    raise_if_interrupted()
 
 
 @contextlib.contextmanager
-def _being(mode: str) -> Iterator[None]:
+def _in_mode(mode: str) -> Iterator[None]:
     before, _mode[0] = _mode[0], mode
     try:
         yield
@@ -86,7 +86,7 @@ def interruptible() -> Iterator[None]:
     if _guardian[0] < 0:
         with contextlib.suppress(ValueError):  # not the main thread: signals are somebody else's
             for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, ask)
+                before[number] = signal.signal(number, handle_signal)
             _asked[0] = False
     try:
         yield
@@ -95,7 +95,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(caught, handler)
 
 
-def ask(number: int, frame: FrameType | None) -> None:
+def handle_signal(number: int, frame: FrameType | None) -> None:
     """Take a signal, as a handler of it; a second one is up to the guardian, where there is one."""
     again, _asked[0] = _asked[0], True
     if _guardian[0] >= 0 and _mode[0] == PLAIN:
@@ -104,19 +104,19 @@ def ask(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def listens(guardian: int) -> None:
+def connect_guardian(guardian: int) -> None:
     """Keep the end of a pipe at which the guardian of this process listens."""
     _guardian[0] = guardian
 
 
-def tell(entry: dict[str, Any]) -> None:
+def send_to_guardian(entry: dict[str, Any]) -> None:
     """Tell the guardian something, where there is one."""
     if _guardian[0] >= 0:
         with contextlib.suppress(OSError):
             os.write(_guardian[0], f"\n{json.dumps(entry)}\n".encode())
 
 
-def words(how: str, known: dict[str, Any]) -> str:
+def end_message(how: str, known: dict[str, Any]) -> str:
     """Say how a run ended early."""
     said = f"{how}; {known['stored']}" if known["stored"] else f"{how}"
     return f"{said}\nto go on: {known['again']}" if known["again"] else said

@@ -20,32 +20,32 @@ _FIRST_SPACE = "pid:[4026531836]"  # so Linux numbers that in which it boots
 _NO_MACHINE = "0"
 
 
-def name() -> str:
+def process_name() -> str:
     """Name this process.
 
     Examples
     --------
-    >>> from simstudy.processes.names import gone, name
-    >>> gone(name())
+    >>> from simstudy.processes.names import has_ended, process_name
+    >>> has_ended(process_name())
     False
     """
     pid = os.getpid()
-    return "-".join((*_place(pid), str(pid), _start(pid)))
+    return "-".join((*_machine(pid), str(pid), _start(pid)))
 
 
-def unique() -> str:
+def unique_name() -> str:
     """Return this process's name and a word that is drawn anew each time, for the name of a file.
 
     Examples
     --------
-    >>> from simstudy.processes.names import name, unique
-    >>> unique().startswith(name() + "."), unique() == unique()
+    >>> from simstudy.processes.names import process_name, unique_name
+    >>> unique_name().startswith(process_name() + "."), unique_name() == unique_name()
     (True, False)
     """
-    return f"{name()}.{secrets.token_hex(4)}"
+    return f"{process_name()}.{secrets.token_hex(4)}"
 
 
-def gone(other: str) -> bool:
+def has_ended(other: str) -> bool:
     """Tell whether it is proven that the process of a name has ended.
 
     In the same PID namespace its number is free, a zombie's, or that of a process which started
@@ -54,11 +54,11 @@ def gone(other: str) -> bool:
     """
     if not re.fullmatch(NAME, other):
         return False
-    *place, pid, start = other.split("-")
-    here = _place(os.getpid())
-    if tuple(place) != here:
-        (machine, boot), (its_machine, its_boot) = here[:2], place[:2]
-        return _NO_MACHINE != machine == its_machine and boot != its_boot
+    *machine, pid, start = other.split("-")
+    here = _machine(os.getpid())
+    if tuple(machine) != here:
+        (own, boot), (its, its_boot) = here[:2], machine[:2]
+        return _NO_MACHINE != own == its and boot != its_boot
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -70,7 +70,7 @@ def gone(other: str) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _place(pid: int) -> tuple[str, str, str]:
+def _machine(pid: int) -> tuple[str, str, str]:
     """Say on which machine this process is, since which boot, and in which namespaces."""
     boot = _read("/proc/sys/kernel/random/boot_id").replace("-", "")[:12]
     if not boot:  # no Linux: no namespaces either

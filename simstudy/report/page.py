@@ -24,10 +24,10 @@ import pandas as pd
 from simstudy.evidence.calibration import untold
 from simstudy.evidence.verdicts import FEWEST, headline
 from simstudy.files.writing import duration, printable
-from simstudy.garbage_collection import unswept
+from simstudy.garbage_collection import gc_paused
 from simstudy.plots import figures as plots
 from simstudy.status import Status
-from simstudy.warning_capture import BETWEEN
+from simstudy.warning_capture import SEPARATOR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -151,7 +151,7 @@ def _templates() -> dict[str, Any]:
     return found
 
 
-@unswept()
+@gc_paused()
 def write(
     folder: Path,
     table: pd.DataFrame,
@@ -163,7 +163,7 @@ def write(
     why: pd.DataFrame | None = None,
     comparison: pd.DataFrame | None = None,
     calibration: pd.DataFrame | None = None,
-    agreement: pd.DataFrame | None = None,
+    information_equality: pd.DataFrame | None = None,
     costs: pd.DataFrame | None = None,
     lacking: str = "",
     notes: Sequence[str] = (),
@@ -186,9 +186,9 @@ def write(
         What was run, as `manifest.json` holds it.
     why : DataFrame, optional
         What `simstudy.evidence.verdicts.explain` returned.
-    comparison, calibration, agreement : DataFrame, optional
+    comparison, calibration, information_equality : DataFrame, optional
         What `simstudy.evidence.comparison.compare`, `simstudy.evidence.calibration.calibration` and
-        `simstudy.design.information_equality.agreement` returned.
+        `simstudy.design.information_equality.information_equality` returned.
     costs : DataFrame, optional
         What `simstudy.records.rows.seconds` returned.
     lacking : str
@@ -236,7 +236,9 @@ def write(
         "against": "" if comparison is None else "".join(_levels(comparison["reference"])[:1]),
         "levels": [] if calibration is None else list(_crossed(calibration, "level")),
         "untold": [] if calibration is None else untold(calibration, level),
-        "agreement": [] if agreement is None else agreement.to_dict("records"),
+        "information_equality": (
+            [] if information_equality is None else information_equality.to_dict("records")
+        ),
         "run": _run(manifest),
     }
     for name, page in _templates().items():
@@ -568,7 +570,7 @@ def _warned(audit: pd.DataFrame) -> list[Content]:
     found: dict[str, Content] = {}
     heard = audit[audit["warnings"] != ""] if "warnings" in audit else audit[:0]
     for row in heard.to_dict("records"):
-        for kind in dict.fromkeys(re.sub(r"\d+", "#", row["warnings"]).split(BETWEEN)):
+        for kind in dict.fromkeys(re.sub(r"\d+", "#", row["warnings"]).split(SEPARATOR)):
             first = f"{row['scenario']}, replicate {row['replicate']}"
             found.setdefault(kind, {"kind": kind, "fits": 0, "first": first})["fits"] += 1
     return sorted(found.values(), key=lambda entry: -int(entry["fits"]))[:10]

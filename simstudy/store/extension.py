@@ -16,7 +16,7 @@ import numpy as np
 from simstudy.arrays import Array
 from simstudy.records.block import Block, Cell, empty, join, leading
 from simstudy.status import Status
-from simstudy.warning_capture import BETWEEN
+from simstudy.warning_capture import SEPARATOR
 
 Since = dict[str, dict[str, int]]
 UNFINISHED = (Status.timeout, Status.crashed)
@@ -131,7 +131,7 @@ def _audit(numbers: Array, blocks: Sequence[Block]) -> dict[str, Array]:
     """Put diagnoses together: fits are the same in each part, what methods leave there adds up."""
     found = dict(empty(numbers.tolist(), 0, 0).audit)
     found["seconds"][:] = 0
-    between = {"message": "; ", "warnings": BETWEEN}
+    between = {"message": "; ", "warnings": SEPARATOR}
     texts: dict[str, list[dict[str, None]]] = {name: [{} for _ in numbers] for name in between}
     for block in blocks:
         rows: Array = np.searchsorted(numbers, block.replicate)

@@ -19,8 +19,8 @@ import numpy as np
 
 from simstudy.design.study import Reference, Scenario, Study
 from simstudy.estimators.maximum_likelihood import Estimator, FunctionEstimator, MaximumLikelihood
-from simstudy.user_code.code_hash import hashed, shown
-from simstudy.user_code.reach import modules, statements
+from simstudy.user_code.code_hash import canonical_repr, hash_values
+from simstudy.user_code.dependencies import hash_statements, modules
 from simstudy.user_code.syntax import OTHER
 
 SOURCE = "simstudy's source"
@@ -33,7 +33,7 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
     Code is hashed part by part, so that what is new can be told from what was changed.
     """
     known = [] if reference is None else [str(m.path) for m in modules(reference.path)]
-    write = functools.partial(hashed, known=known)
+    write = functools.partial(hash_values, known=known)
     return {
         "name": study.name,
         "aims": study.aims,
@@ -55,7 +55,7 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
             for scenario in study.scenarios
         ],
         "estimators": [_estimator(estimator, write) for estimator in study.estimators],
-        "code": {} if reference is None else statements(reference.path),
+        "code": {} if reference is None else hash_statements(reference.path),
     }
 
 
@@ -195,7 +195,7 @@ def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, A
             "supports": list(estimator.model.supports),
             "optimizer": estimator.optimizer,
             "as_is": estimator.as_is,
-            "made": {method.name: shown(method) for method in estimator.methods},
+            "made": {method.name: canonical_repr(method) for method in estimator.methods},
             "code of methods": {
                 method.name: write([method, *method.sources]) for method in estimator.methods
             },

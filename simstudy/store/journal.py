@@ -29,7 +29,7 @@ import numpy as np
 
 from simstudy.design.study import Reference, Study
 from simstudy.errors import StudyError
-from simstudy.files.writing import save
+from simstudy.files.writing import save_bytes
 from simstudy.records.block import Block, Cell, join
 from simstudy.store import witness
 from simstudy.store.extension import Since, extended, gaps, methods, together
@@ -214,7 +214,7 @@ class Store:
 
     def _note(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest."""
-        save(sealed(manifest), self.folder / MANIFEST)
+        save_bytes(sealed(manifest), self.folder / MANIFEST)
         self._known = None
         self._excerpts.clear()
         self._rebuilt.clear()
@@ -231,7 +231,7 @@ class Store:
         """Keep one share's run in a file of its own until `gather_runs`."""
         (self.folder / "shares").mkdir(exist_ok=True)
         name = f"{share}.{entry['started'].replace(':', '')}.json"
-        save(sealed(entry), self.folder / "shares" / name)
+        save_bytes(sealed(entry), self.folder / "shares" / name)
 
     def gather_runs(self) -> list[Path]:
         """Put the runs of shares into the manifest; return where damaged ones were moved to."""
@@ -387,7 +387,7 @@ class Store:
         target.mkdir(exist_ok=True)
         piece = Piece(scenario, first, last, target, since, self._upto())
         piece = replace(piece, path=target / self._name(piece, content))
-        save(content, piece.path)
+        save_bytes(content, piece.path)
         return piece
 
     def _excerpt(self, scenario: str) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simstudy.evidence.verdicts import RULE, Rule
-from simstudy.files.writing import whole
+from simstudy.files.writing import atomic_path
 from simstudy.store.journal import Store
 from simstudy.store.manifest import sealed, unsealed
 
@@ -182,7 +182,7 @@ def note(folder: Path, goal: tuple[str, int], rule: Rule, ended: Mapping[str, En
         for key, end in ended.items()
     }  # fmt: skip
     content = {"confidence": confidence, "scenarios": before | now}
-    with whole(folder / LOOKS) as draft:
+    with atomic_path(folder / LOOKS) as draft:
         draft.write_bytes(sealed(content))
 
 

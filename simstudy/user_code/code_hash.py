@@ -1,9 +1,9 @@
-"""Values in words that are the same in the next process, functions and classes among them; hashes.
+"""Canonical text of values, functions and classes among them: the same in every process; hashes.
 
 A function counts with all that it is bound to: closures, defaults, arguments of a partial. Where it
-stands in a file whose statements are hashed (see `simstudy.user_code.reach`) its name tells the
-rest; any other is written with its code and with what it uses: globals, classes, functions of other
-modules. What is installed is told by its name.
+stands in a file whose statements are hashed (see `simstudy.user_code.dependencies`) its name tells
+the rest; any other is written with its code and with what it uses: globals, classes, functions of
+other modules. What is installed is told by its name.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.user_code.reach import data_files, is_users, statements, with_files
-from simstudy.user_code.syntax import code_words, constant, dumped, tree_of
+from simstudy.user_code.dependencies import data_files, hash_statements, is_user_file, with_files
+from simstudy.user_code.syntax import canonical_code, canonical_dump, constant, tree_of
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # made anew by every class, or by Python
@@ -39,7 +39,7 @@ _MADE = {
 _GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
 
 
-def hashed(values: list[Any], known: Collection[str] = ()) -> str:
+def hash_values(values: list[Any], known: Collection[str] = ()) -> str:
     """Hash values; data files that strings among them name follow with their own hashes.
 
     Parameters
@@ -50,29 +50,30 @@ def hashed(values: list[Any], known: Collection[str] = ()) -> str:
         Files whose statements are hashed elsewhere.
     """
     writer = _Writer(known, {}, {}, {})
-    digest = hashlib.blake2b(_words(values, writer).encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(_canonical(values, writer).encode(), digest_size=8).hexdigest()
     return with_files(digest, writer.files)
 
 
-def shown(value: Any) -> str:
+def canonical_repr(value: Any) -> str:
     """Write a method as its `repr` does, but a set in order and functions by their names.
 
     Examples
     --------
-    >>> from simstudy.user_code.code_hash import shown
-    >>> shown({"b", "a"}), shown(len)
+    >>> from simstudy.user_code.code_hash import canonical_repr
+    >>> canonical_repr({"b", "a"}), canonical_repr(len)
     ("{'a', 'b'}", 'len')
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr)
-        given = ", ".join(f"{name}={shown(held)}" for name, held in fields)
+        given = ", ".join(f"{name}={canonical_repr(held)}" for name, held in fields)
         return f"{type(value).__qualname__}({given})"
     if isinstance(value, set | frozenset):
-        return f"{{{', '.join(sorted(map(shown, value)))}}}"
+        return f"{{{', '.join(sorted(map(canonical_repr, value)))}}}"
     if isinstance(value, tuple | list):
-        return f"({', '.join(map(shown, value))})"
+        return f"({', '.join(map(canonical_repr, value))})"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{shown(k)}: {shown(v)}' for k, v in value.items())}}}"
+        items = (f"{canonical_repr(key)}: {canonical_repr(held)}" for key, held in value.items())
+        return f"{{{', '.join(items)}}}"
     if isinstance(value, np.generic):
         return repr(value.item())
     if callable(value):
@@ -90,8 +91,8 @@ class _Writer:
     files: dict[str, str]
 
 
-def _words(value: Any, writer: _Writer) -> str:
-    """Write a value in words that are the same in the next process."""
+def _canonical(value: Any, writer: _Writer) -> str:
+    """Write a value as text that is the same in every process."""
     if isinstance(value, str | Path):
         for file in data_files([str(value)], [Path()]):
             digest = hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
@@ -116,7 +117,7 @@ def _words(value: Any, writer: _Writer) -> str:
 
 def _composed(value: Any, writer: _Writer) -> str:
     """Write what has parts."""
-    write = functools.partial(_words, writer=writer)
+    write = functools.partial(_canonical, writer=writer)
     if isinstance(value, np.ndarray) and value.dtype != object:
         return f"{value.dtype} {value.shape} {hashlib.blake2b(value.tobytes()).hexdigest()}"
     if isinstance(value, functools.partial):
@@ -162,11 +163,11 @@ def _object(value: Any, writer: _Writer) -> str:
     except Exception:
         held = getattr(value, "__dict__", {})
         text = "" if held else ADDRESS.sub("", repr(value))
-        return _words([text, type(value), dict(held)], writer)
+        return _canonical([text, type(value), dict(held)], writer)
     if isinstance(reduced, str):
         return f"{type(value).__qualname__} {reduced}"
     parts = [list(part) if isinstance(part, Iterator) else part for part in reduced]
-    return _words(parts, writer)
+    return _canonical(parts, writer)
 
 
 def _class(kind: type, writer: _Writer) -> str:
@@ -177,12 +178,12 @@ def _class(kind: type, writer: _Writer) -> str:
     if file in writer.known:
         return name
     if issubclass(kind, enum.Enum):
-        return _words([name, {member.name: member.value for member in kind}], writer)
+        return _canonical([name, {member.name: member.value for member in kind}], writer)
     held = {key: value for key, value in vars(kind).items() if not _is_made(key, value)}
     fields = getattr(kind, "__dataclass_fields__", {})
     held |= {f"field {key}": [field.default, field.default_factory]
              for key, field in fields.items()}  # fmt: skip
-    return _words([name, [base for base in kind.__bases__ if base is not object], held], writer)
+    return _canonical([name, [base for base in kind.__bases__ if base is not object], held], writer)
 
 
 def _is_made(key: str, value: Any) -> bool:
@@ -206,15 +207,15 @@ def _function(function: types.FunctionType, writer: _Writer) -> str:
     if _is_installed(function.__module__, file):
         own = _is_installed(function.__module__, _file(function.__module__))
         package = (function.__module__ or "").partition(".")[0] if own else ""
-        return f"{package}.{name} {_words(bound, writer)}"
+        return f"{package}.{name} {_canonical(bound, writer)}"
     is_lambda = compiled.co_name == "<lambda>"
     if file in writer.known and not is_lambda:
-        return f"{name} {_words(bound, writer)}"
+        return f"{name} {_canonical(bound, writer)}"
     node = tree_of(compiled)
     if file in writer.known and node:
-        return f"{name} {dumped(node)} {_words(bound, writer)}"
-    text = dumped(node) if node else code_words(compiled)
-    return f"{text} {_words([bound, _used(compiled, function.__globals__)], writer)}"
+        return f"{name} {canonical_dump(node)} {_canonical(bound, writer)}"
+    text = canonical_dump(node) if node else canonical_code(compiled)
+    return f"{text} {_canonical([bound, _used(compiled, function.__globals__)], writer)}"
 
 
 def _file(module: str | None) -> str:
@@ -224,7 +225,7 @@ def _file(module: str | None) -> str:
 def _is_installed(module: str | None, file: str) -> bool:
     """Tell whether a function or class comes with Python, a package or simstudy."""
     top = (module or "").partition(".")[0]
-    return top in sys.stdlib_module_names | {"simstudy"} or bool(file and not is_users(file))
+    return top in sys.stdlib_module_names | {"simstudy"} or bool(file and not is_user_file(file))
 
 
 def _held(cell: types.CellType) -> Any:
@@ -259,7 +260,7 @@ def _reached(name: str, value: Any, names: Collection[str]) -> dict[str, Any]:
     waiting = [(name, value)]
     while waiting:
         path, module = waiting.pop()
-        if not is_users(getattr(module, "__file__", None) or __file__):
+        if not is_user_file(getattr(module, "__file__", None) or __file__):
             continue
         for attribute in names:
             held = vars(module).get(attribute)
@@ -280,6 +281,6 @@ def _imported(name: str) -> dict[str, Any]:
     except (ImportError, ValueError):
         return {}
     file = spec.origin if spec and spec.has_location else None
-    if not file or not is_users(file) or not Path(file).is_file():
+    if not file or not is_user_file(file) or not Path(file).is_file():
         return {}
-    return {f"import {name}": statements(file)}
+    return {f"import {name}": hash_statements(file)}

@@ -1,4 +1,4 @@
-"""Syntax trees in words that are the same in every version of Python."""
+"""Syntax trees and compiled code as canonical text, the same in every version of Python."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def parsed(content: bytes | str) -> ast.Module | None:
     return tree
 
 
-def dumped(node: ast.AST) -> str:
+def canonical_dump(node: ast.AST) -> str:
     """Write a syntax tree as `ast.dump` does, but the same in every version of Python.
 
     Examples
     --------
     >>> import ast
-    >>> from simstudy.user_code.reach import dumped
-    >>> dumped(ast.parse("f(1)", mode="eval").body)
+    >>> from simstudy.user_code.syntax import canonical_dump
+    >>> canonical_dump(ast.parse("f(1)", mode="eval").body)
     "Call(args=[Constant(1)],func=Name(id='f'))"
     """
     words: list[str] = []
@@ -96,9 +96,9 @@ def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(getattr(value, "value", None), str)
 
 
-def bound(node: ast.stmt) -> list[tuple[str, str]]:
+def bound_names(node: ast.stmt) -> list[tuple[str, str]]:
     """List the names that a statement binds, each with what binds it."""
-    text, names = dumped(node), []
+    text, names = canonical_dump(node), []
     if isinstance(node, ast.Import | ast.ImportFrom):
         source = f"{node.module} {node.level}" if isinstance(node, ast.ImportFrom) else ""
         found = [(a.asname or a.name, f"import {source} {a.name}") for a in node.names]
@@ -120,7 +120,7 @@ def tree_of(compiled: types.CodeType) -> ast.AST | None:
     """Find the syntax tree of code; None where its file says something else by now."""
     linecache.checkcache(compiled.co_filename)
     source = "".join(linecache.getlines(compiled.co_filename))
-    text = code_words(compiled)
+    text = canonical_code(compiled)
     nodes = _nodes(source, compiled.co_filename).get(compiled.co_name, ()) if source else ()
     return next((node for node, own in nodes if own == text), None)
 
@@ -143,7 +143,7 @@ def _nodes(source: str, filename: str) -> dict[str, list[tuple[ast.AST, str]]]:
         key = code.co_name, code.co_firstlineno
         own = [node for node in nodes.get(key, ()) if _holds(node, code)]
         if own:
-            found.setdefault(code.co_name, []).append((max(own, key=_begins), code_words(code)))
+            found.setdefault(code.co_name, []).append((max(own, key=_begins), canonical_code(code)))
     return found
 
 
@@ -156,15 +156,15 @@ def _holds(node: Any, code: types.CodeType) -> bool:
     if not isinstance(node, ast.Lambda):
         return True
     end = (node.end_lineno, node.end_col_offset)
-    places = {(line, column) for line, _, column, last in code.co_positions() if line and last}
-    return all(_begins(node) <= place <= end for place in places)
+    positions = {(line, column) for line, _, column, last in code.co_positions() if line and last}
+    return all(_begins(node) <= position <= end for position in positions)
 
 
-def code_words(compiled: types.CodeType) -> str:
+def canonical_code(compiled: types.CodeType) -> str:
     """Write compiled code without its docstring and without line numbers."""
     constants = list(compiled.co_consts)
     if compiled.co_flags & inspect.CO_NEWLOCALS and constants and isinstance(constants[0], str):
         constants[0] = None
-    written = [code_words(held) if isinstance(held, types.CodeType) else constant(held)
+    written = [canonical_code(held) if isinstance(held, types.CodeType) else constant(held)
                for held in constants]  # fmt: skip
     return f"{compiled.co_code.hex()} {compiled.co_names} {written}"

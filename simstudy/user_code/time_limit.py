@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-from simstudy.user_code.places import place
+from simstudy.user_code.tracebacks import location
 
 T = TypeVar("T")
 TOPIC = "simstudy-time-limit"
@@ -55,7 +55,7 @@ class Limit:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Timer:
     """One replicate in one thread, as the watching thread sees it."""
 
     limit: Limit
@@ -66,16 +66,16 @@ class _Turn:
     again: float = 0.0
     over: bool = False
     firing: bool = False
-    place: str = ""
+    location: str = ""
     note: int = -1
 
 
-_turns: dict[int, _Turn] = {}
+_timers: dict[int, _Timer] = {}
 _files: dict[tuple[str, int], int] = {}
 _watching = threading.Lock()
 
 
-def within(limit: Limit, label: tuple[int, int], call: Callable[[], T]) -> T | str:
+def run_within(limit: Limit, label: tuple[int, int], call: Callable[[], T]) -> T | str:
     """Return what a call returns, or in words where it was when its time was over.
 
     Parameters
@@ -88,19 +88,19 @@ def within(limit: Limit, label: tuple[int, int], call: Callable[[], T]) -> T | s
     """
     thread = threading.get_ident()
     worker = None if limit.notes else _dask_worker()
-    turn = _Turn(limit, label, thread, time.monotonic() + limit.seconds, worker)
-    _begin(turn)
+    timer = _Timer(limit, label, thread, time.monotonic() + limit.seconds, worker)
+    _begin(timer)
     try:
         try:
             return call()
         finally:
-            _end(turn)
+            _end(timer)
     except TimeLimit:
-        _end(turn)
-        return turn.place
+        _end(timer)
+        return timer.location
 
 
-def notes(folder: str) -> dict[tuple[int, int], str]:
+def read_notes(folder: str) -> dict[tuple[int, int], str]:
     """Read and remove the notes of ended processes.
 
     Returns
@@ -114,41 +114,41 @@ def notes(folder: str) -> dict[tuple[int, int], str]:
         path.unlink()
         if head:
             scenario, replicate, seconds = json.loads(head)
-            found[scenario, replicate] = _words(seconds, _frames(rest)) if rest.strip() else ""
+            found[scenario, replicate] = _describe(seconds, _frames(rest)) if rest.strip() else ""
     return found
 
 
-def _begin(turn: _Turn) -> None:
-    """Note which replicate is run; let the watching thread know, which the first turn starts."""
-    if turn.limit.notes:
-        key = (turn.limit.notes, turn.thread)
+def _begin(timer: _Timer) -> None:
+    """Note which replicate is run; let the watching thread know, which the first timer starts."""
+    if timer.limit.notes:
+        key = (timer.limit.notes, timer.thread)
         if key not in _files:
-            path = Path(turn.limit.notes) / f"{os.getpid()}-{turn.thread}.note"
+            path = Path(timer.limit.notes) / f"{os.getpid()}-{timer.thread}.note"
             _files[key] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        turn.note = _files[key]
-        os.write(turn.note, (json.dumps([*turn.label, turn.limit.seconds]) + "\n").encode())
-    if turn.limit.seconds == math.inf:
+        timer.note = _files[key]
+        os.write(timer.note, (json.dumps([*timer.label, timer.limit.seconds]) + "\n").encode())
+    if timer.limit.seconds == math.inf:
         return
-    _turns[turn.thread] = turn
+    _timers[timer.thread] = timer
     with _watching:
         if not any(thread.name == TOPIC for thread in threading.enumerate()):
             threading.Thread(target=_watch, name=TOPIC, daemon=True).start()
-    if turn.limit.notes:
+    if timer.limit.notes:
         # in C: it works while a call holds the interpreter's lock
-        faulthandler.dump_traceback_later(turn.limit.seconds + LAST, exit=True, file=turn.note)
+        faulthandler.dump_traceback_later(timer.limit.seconds + LAST, exit=True, file=timer.note)
 
 
-def _end(turn: _Turn) -> None:
-    """Take a turn from the watching thread; no exception of it arrives after this."""
+def _end(timer: _Timer) -> None:
+    """Take a timer from the watching thread; no exception of it arrives after this."""
     while True:
         try:
-            turn.over = True
-            while turn.firing:
+            timer.over = True
+            while timer.firing:
                 time.sleep(0)
-            _raise_in(turn.thread, None)
-            if turn.note >= 0:
+            _raise_in(timer.thread, None)
+            if timer.note >= 0:
                 faulthandler.cancel_dump_traceback_later()
-                os.ftruncate(turn.note, 0)
+                os.ftruncate(timer.note, 0)
             return
         except TimeLimit:
             continue
@@ -162,50 +162,49 @@ def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
 
 
 def _watch() -> None:
-    """Look after the turns of this process."""
+    """Watch the timers of this process."""
     while True:
         time.sleep(LOOK)
-        for turn in list(_turns.values()):
+        for timer in list(_timers.values()):
             now = time.monotonic()
-            frame = sys._current_frames().get(turn.thread)
-            if turn.over or now < turn.deadline or frame is None:
+            frame = sys._current_frames().get(timer.thread)
+            if timer.over or now < timer.deadline or frame is None:
                 continue
-            if now > turn.deadline + GRACE:
-                _leave(turn, frame)
-            if now > turn.again:
-                turn.again = now + AGAIN
-                turn.place = turn.place or _words(
-                    turn.limit.seconds, traceback.extract_stack(frame)
+            if now > timer.deadline + GRACE:
+                _end_process(timer, frame)
+            if now > timer.again:
+                timer.again = now + AGAIN
+                timer.location = timer.location or _describe(
+                    timer.limit.seconds, traceback.extract_stack(frame)
                 )
-                turn.firing = True
-                if not turn.over:
-                    _raise_in(turn.thread, TimeLimit)
-                turn.firing = False
+                timer.firing = True
+                if not timer.over:
+                    _raise_in(timer.thread, TimeLimit)
+                timer.firing = False
 
 
-def _leave(turn: _Turn, frame: FrameType) -> None:
+def _end_process(timer: _Timer, frame: FrameType) -> None:
     """Leave a note and end the process."""
-    if turn.over:
+    if timer.over:
         return
     frames = traceback.extract_stack(frame)
-    if turn.worker is not None:
-        note = {"label": turn.label, "words": _words(turn.limit.seconds, frames)}
-        turn.worker.loop.add_callback(turn.worker.log_event, TOPIC, note)
+    if timer.worker is not None:
+        note = {"label": timer.label, "words": _describe(timer.limit.seconds, frames)}
+        timer.worker.loop.add_callback(timer.worker.log_event, TOPIC, note)
         time.sleep(1.0)  # for the message to leave
-    elif turn.note >= 0:
+    elif timer.note >= 0:
         text = "\n".join(
             f'  File "{f.filename}", line {f.lineno} in {f.name}' for f in reversed(frames)
         )
-        os.write(turn.note, text.encode())
+        os.write(timer.note, text.encode())
     os._exit(1)
 
 
 def _frames(dump: str) -> list[traceback.FrameSummary]:
     """Read the frames of the thread that a note is about; notes begin with the innermost."""
-    threads = re.split(r"^Thread .*$|^Current thread .*$", dump, flags=re.MULTILINE)
-    for part in threads:
-        if "timelimit.py" in part and "in within" in part:
-            dump = part
+    watched = re.compile(rf'{Path(__file__).name}", line \d+ in {run_within.__name__}$', re.M)
+    threads = re.split(r"^(?:Current thread|Thread) .*$", dump, flags=re.M)
+    dump = next(filter(watched.search, threads), dump)
     found = re.findall(r'File "(.*)", line (\d+) in (\S+)', dump)
     return [
         traceback.FrameSummary(file, int(line), name, lookup_line=False)
@@ -213,9 +212,9 @@ def _frames(dump: str) -> list[traceback.FrameSummary]:
     ]
 
 
-def _words(seconds: float, frames: Sequence[traceback.FrameSummary]) -> str:
+def _describe(seconds: float, frames: Sequence[traceback.FrameSummary]) -> str:
     """Say where it hung."""
-    where = place(frames)
+    where = location(frames)
     return f"no answer within {seconds:g} s" + (f" ({where})" if where else "")
 
 

@@ -24,8 +24,8 @@ from simstudy import (
 )
 from simstudy.arrays import namespace
 from simstudy.design.checks import validate
-from simstudy.design.entangled import entangled
-from simstudy.design.repeats import other_random_state
+from simstudy.design.dependent_terms import dependent_terms
+from simstudy.design.reproducibility import other_random_state
 from simstudy.design.study import draw as draw_of
 from simstudy.methods import (
     BFGS_INVERSE,
@@ -179,7 +179,7 @@ def test_terms_that_look_at_others_in_rare_data_sets_only_are_found():
     plain = [i for i in range(30) if np.abs(draw_of(made, scenario, i)).max() < 2]
     assert plain[:2] == [0, 1]
     assert len(plain) < 30
-    assert "data sets together" in entangled(made, scenario, made.estimators[0])
+    assert "data sets together" in dependent_terms(made, scenario, made.estimators[0])
     ours, theirs = (e.block(made, 0, 0, 30)["winsorized"] for e in (loop, batched))
     assert_array_equal(ours.status, theirs.status)
     se = ours.se[:, 0]
@@ -190,10 +190,10 @@ def test_terms_that_look_at_others_in_rare_data_sets_only_are_found():
 
 def test_what_was_seen_is_known_in_each_process(monkeypatch):
     made = winsorized([OBSERVED_CENTRAL], seed=1)
-    once = entangled(made, made.scenarios[0], made.estimators[0])
-    monkeypatch.setattr("simstudy.design.entangled.draw", None)
+    once = dependent_terms(made, made.scenarios[0], made.estimators[0])
+    monkeypatch.setattr("simstudy.design.dependent_terms.draw", None)
     again = replace(made, replicates=7)
-    assert entangled(again, again.scenarios[0], again.estimators[0]) == once
+    assert dependent_terms(again, again.scenarios[0], again.estimators[0]) == once
 
 
 @EVERY
@@ -248,7 +248,7 @@ def test_own_sources_may_say_that_they_need_single_terms():
 def test_what_else_does_not_survive_a_resample(loglik, how):
     model, mechanism = one("m", "real", loglik, lambda rng, n: rng.normal(size=n), 0.5)
     made = study(model, mechanism, [OBSERVED_CENTRAL], n=30)
-    assert how in entangled(made, made.scenarios[0], made.estimators[0])
+    assert how in dependent_terms(made, made.scenarios[0], made.estimators[0])
 
 
 def test_the_shipped_models_and_studies_are_left_alone():
@@ -266,7 +266,7 @@ def test_the_shipped_models_and_studies_are_left_alone():
         validate(made)
         for scenario in made.scenarios:
             for estimator in made.answering(scenario):
-                assert entangled(made, scenario, estimator) is None
+                assert dependent_terms(made, scenario, estimator) is None
 
 
 def test_a_table_of_pandas_may_be_data():

@@ -21,9 +21,15 @@ from simstudy import (
     grid,
     run,
 )
-from simstudy.design import information_equality as agreement_module
-from simstudy.design.equalities import summed, zero_mean
-from simstudy.design.information_equality import FALSE_ALARM, agreement, alarms, keep, kept
+from simstudy.design import information_equality as module
+from simstudy.design.information_equality import (
+    FALSE_ALARM,
+    information_equality,
+    mismatches,
+    store_tests,
+    stored_tests,
+)
+from simstudy.design.moment_tests import hotelling, variance_of_sums
 from simstudy.design.study import draw as drawn
 from simstudy.files import folder_lock as lock
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL
@@ -43,7 +49,7 @@ def study(model, mechanism, replicates=1000, seed=1, methods=(OBSERVED,), **fact
 
 
 def finding(*arguments, **factors):
-    found = agreement(study(*arguments, **factors))
+    found = information_equality(study(*arguments, **factors))
     assert len(found) == 1
     return found.iloc[0]
 
@@ -93,8 +99,8 @@ def test_wrong_mechanisms_are_as_intended_or_an_alarm(model, mechanism, factors,
     silent = finding(model, replace(mechanism, wrong=False), **factors)
     assert silent["finding"] == "wrong-likelihood"
     assert silent["information_p"] < 1e-8
-    found = agreement(study(model, replace(mechanism, wrong=False), **factors))
-    assert "neither the Hessian nor the outer product" in alarms(found)[0]
+    found = information_equality(study(model, replace(mechanism, wrong=False), **factors))
+    assert "neither the Hessian nor the outer product" in mismatches(found)[0]
 
 
 def autoregressive(rng, n, rho):
@@ -186,7 +192,7 @@ def test_p_values_of_a_variance_are_uniform_for_normal_sums():
     """By chi-square with estimated kurtosis: below .001 in about .001 of 20,000 (5 SDs: .0011)."""
     rng = np.random.default_rng(7)
     one = np.eye(1)
-    p = np.array([summed(rng.normal(size=(300, 1)), one, one).p for _ in range(20_000)])
+    p = np.array([variance_of_sums(rng.normal(size=(300, 1)), one, one).p for _ in range(20_000)])
     assert_allclose((p < 1e-3).mean(), 1e-3, atol=1.1e-3)
     assert_allclose((p < 0.5).mean(), 0.5, atol=0.03)
 
@@ -197,8 +203,8 @@ def test_a_variance_that_two_parameters_share_is_carried_over():
     bread = np.array([[2.0, 1.0], [1.0, 3.0]])
     scores = rng.multivariate_normal(np.zeros(2), 4 * bread, size=300)
     # five standard errors of a variance of 300
-    assert_allclose(summed(scores, bread, bread).ratio, 4, rtol=0.41)
-    assert np.isnan(summed(scores, bread, -bread).p)
+    assert_allclose(variance_of_sums(scores, bread, bread).ratio, 4, rtol=0.41)
+    assert np.isnan(variance_of_sums(scores, bread, -bread).p)
 
 
 def test_what_does_not_matter_is_no_alarm():
@@ -280,7 +286,7 @@ def test_data_that_the_model_cannot_have_are_said_with_how_often():
     model = Model("waiting", {"rate": "positive"}, lambda data: np.ones(1), loglik)
     mechanism = Mechanism("waiting", draw, lambda n, share: {"rate": 1.0})
     made = study(model, mechanism, replicates=60, methods=(OBSERVED_CENTRAL,), n=20, share=0.05)
-    found = agreement(made)
+    found = information_equality(made)
     sets = sum((drawn(made, made.scenarios[0], i) < 0).any() for i in range(60))
     assert 20 < sets < 55
     row = found.iloc[0]
@@ -288,7 +294,7 @@ def test_data_that_the_model_cannot_have_are_said_with_how_often():
     assert row["sentence"].startswith(
         f"In {sets} of 60 data sets the log-likelihood is not finite at the truth: draw gives data"
     )
-    assert len(alarms(found)) == 1
+    assert len(mismatches(found)) == 1
 
 
 def test_draws_that_fail_are_left_out():
@@ -304,10 +310,10 @@ def test_draws_that_fail_are_left_out():
 
 def test_other_estimators_have_no_likelihood():
     mean = FunctionEstimator("mean", ["mu"], lambda data: {"mu": (data.mean(), 1.0)})
-    nothing = agreement(Study("s", grid(normal.MECHANISM, **NORMAL), [
+    nothing = information_equality(Study("s", grid(normal.MECHANISM, **NORMAL), [
         replace(mean, parameters=("mu", "sigma"))], seed=1))  # fmt: skip
     assert nothing.empty
-    assert alarms(nothing) == []
+    assert mismatches(nothing) == []
 
 
 def test_the_edge_is_shared_by_all_cells(monkeypatch):
@@ -316,8 +322,10 @@ def test_the_edge_is_shared_by_all_cells(monkeypatch):
     monkeypatch.setattr(
         "simstudy.design.information_equality._row", lambda *given: edges.append(given[-1]) or {}
     )
-    agreement(study(normal.MODEL, normal.MECHANISM, replicates=60, n=[10, 20, 30], mu=0.0,
-                    sigma=1.0))  # fmt: skip
+    sizes = [10, 20, 30]
+    information_equality(
+        study(normal.MODEL, normal.MECHANISM, replicates=60, n=sizes, mu=0.0, sigma=1.0)
+    )
     assert_allclose(edges, [FALSE_ALARM / 9] * 3, rtol=1e-15)
 
 
@@ -329,12 +337,12 @@ def test_the_edge_is_shared_by_all_cells(monkeypatch):
 )
 def test_of_slow_cells_fewer_data_sets_are_looked_at(monkeypatch, pace, draws):
     """Half a second over the pace, in steps of 50; the first ones are those of a longer look."""
-    monkeypatch.setattr("simstudy.design.information_equality._pace", lambda *_: pace)
+    monkeypatch.setattr("simstudy.design.information_equality._seconds_per_draw", lambda *_: pace)
     made = study(normal.MODEL, normal.MECHANISM, **NORMAL)
-    row = agreement(made, seconds=0.5).iloc[0]
+    row = information_equality(made, seconds=0.5).iloc[0]
     assert (row["draws"], row["available"]) == (draws, 300)
     if draws:
-        assert row["score_p"] == agreement(made, draws=draws).iloc[0]["score_p"]
+        assert row["score_p"] == information_equality(made, draws=draws).iloc[0]["score_p"]
     else:
         assert row["sentence"] == "Not asked: it takes longer than a run spends on it."
 
@@ -347,7 +355,7 @@ def test_a_slow_mechanism_is_left_alone_soon():
     slow = Mechanism("slow", draw, normal.MECHANISM.truth)
     made = study(normal.MODEL, slow, n=[5, 10, 20], mu=0.0, sigma=1.0)
     began = time.perf_counter()
-    found = agreement(made, seconds=0.3)
+    found = information_equality(made, seconds=0.3)
     assert time.perf_counter() - began < 2
     assert (found["finding"] == "not-asked").all()
 
@@ -360,13 +368,13 @@ def test_the_first_of_every_mechanism_comes_first(monkeypatch):
         order.append((scenario.key, estimator.name))
         return "", 0
 
-    monkeypatch.setattr("simstudy.design.information_equality._tested", tested)
+    monkeypatch.setattr("simstudy.design.information_equality._test_cell", tested)
     scenarios = [
         *grid(exponential.MECHANISM, n=[10, 20], rate=1.0),
         *grid(exponential.WRONG_GAMMA, n=[10, 20], shape=2.0, mean=1.0),
     ]
     made = Study("s", scenarios, [MaximumLikelihood(exponential.MODEL, [OBSERVED])], seed=1)
-    found = agreement(made, seconds=1.0)
+    found = information_equality(made, seconds=1.0)
     keys = [scenario.key for scenario in scenarios]
     assert [key for key, _ in order] == [keys[0], keys[2], keys[1], keys[3]]
     assert found["scenario"].tolist() == keys
@@ -379,7 +387,7 @@ def test_p_values_of_normal_vectors_are_uniform():
     """Hotelling's distribution is exact for them: false alarm 1e-3 at this seed or another."""
     rng = np.random.default_rng(1)
     mixing = rng.normal(size=(3, 3))
-    values = [zero_mean(rng.normal(size=(12, 3)) @ mixing).p for _ in range(2000)]
+    values = [hotelling(rng.normal(size=(12, 3)) @ mixing).p for _ in range(2000)]
     assert kstest(values, "uniform").pvalue > 1e-3
 
 
@@ -388,20 +396,20 @@ def test_one_component_is_the_t_test():
 
     x = np.random.default_rng(2).normal(0.3, size=30)
     # two formulas of the same number
-    assert_allclose(zero_mean(x[:, None]).p, ttest_1samp(x, 0).pvalue, rtol=1e-9)
+    assert_allclose(hotelling(x[:, None]).p, ttest_1samp(x, 0).pvalue, rtol=1e-9)
 
 
 def test_constant_and_copied_components():
     x = np.random.default_rng(3).normal(0.3, size=(30, 2))
-    p = zero_mean(x).p
+    p = hotelling(x).p
     copied = np.column_stack([x, x[:, 0] * 1e8, np.zeros(30), x.sum(axis=1)])
     # the eigenvalues of the copies are zero but for rounding
-    assert_allclose(zero_mean(copied).p, p, rtol=1e-6)
-    assert zero_mean(np.ones((30, 1))).p == 0
-    assert zero_mean(np.zeros((30, 2))).p == 1
+    assert_allclose(hotelling(copied).p, p, rtol=1e-6)
+    assert hotelling(np.ones((30, 1))).p == 0
+    assert hotelling(np.zeros((30, 2))).p == 1
     noise = 1e-16 * np.random.default_rng(4).normal(1, size=(30, 1))
-    assert zero_mean(noise, size=np.ones(1)).p == 1
-    assert np.isnan(zero_mean(x[:2]).p)
+    assert hotelling(noise, size=np.ones(1)).p == 1
+    assert np.isnan(hotelling(x[:2]).p)
 
 
 # --- in a run -------------------------------------------------------------------------------------
@@ -411,8 +419,8 @@ def test_a_run_keeps_it_and_the_report_says_it_first(tmp_path):
     factors = {"n": 50, "shape": 0.5, "mean": 2.0}
     wrong = study(exponential.MODEL, replace(exponential.WRONG_GAMMA, wrong=False), 60, **factors)
     result = run(wrong, out=tmp_path / "r", jobs=1, engine="loop", quiet=True)
-    found = result.agreement()
-    expected = agreement(wrong)
+    found = result.information_equality()
+    expected = information_equality(wrong)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=1e-15)
     page = result.report().read_text(encoding="utf-8")
     said = "The mechanism does not match the likelihood"
@@ -423,46 +431,46 @@ def test_a_run_keeps_it_and_the_report_says_it_first(tmp_path):
 
 def test_it_is_done_again_for_a_new_scenario_and_defused(tmp_path):
     made = study(exponential.MODEL, exponential.MECHANISM, 60, n=[10, 20], rate=1.0)
-    keep(replace(made, scenarios=made.scenarios[:1]), tmp_path)
-    keep(made, tmp_path)
-    assert len(pd.read_csv(tmp_path / "agreement.csv")) == 2
+    store_tests(replace(made, scenarios=made.scenarios[:1]), tmp_path)
+    store_tests(made, tmp_path)
+    assert len(pd.read_csv(tmp_path / "information_equality.csv")) == 2
     named = replace(made.estimators[0], name="=1+1")
-    keep(replace(made, estimators=[named]), tmp_path)
-    assert (pd.read_csv(tmp_path / "agreement.csv")["estimator"] == "'=1+1").all()
-    before = (tmp_path / "agreement.csv").stat().st_mtime_ns
-    keep(replace(made, estimators=[named]), tmp_path)
-    assert (tmp_path / "agreement.csv").stat().st_mtime_ns == before
+    store_tests(replace(made, estimators=[named]), tmp_path)
+    assert (pd.read_csv(tmp_path / "information_equality.csv")["estimator"] == "'=1+1").all()
+    before = (tmp_path / "information_equality.csv").stat().st_mtime_ns
+    store_tests(replace(made, estimators=[named]), tmp_path)
+    assert (tmp_path / "information_equality.csv").stat().st_mtime_ns == before
 
 
 def test_it_is_done_again_only_when_there_is_more_to_see(tmp_path):
     made = study(exponential.MODEL, exponential.MECHANISM, 60, n=10, rate=1.0)
     for replicates, draws in ((60, 60), (80, 80), (70, 80), (5000, 300)):
-        keep(replace(made, replicates=replicates), tmp_path)
-        assert pd.read_csv(tmp_path / "agreement.csv")["draws"][0] == draws
+        store_tests(replace(made, replicates=replicates), tmp_path)
+        assert pd.read_csv(tmp_path / "information_equality.csv")["draws"][0] == draws
 
 
 def test_of_shards_that_begin_together_the_first_that_has_written_stays(tmp_path, monkeypatch):
     """A shard that was slower, on a busy machine, does not put fewer draws in place of more."""
     made = study(exponential.MODEL, exponential.MECHANISM, 300, n=10, rate=1.0)
-    whole, tests, turns = agreement_module._tests, [], []
+    whole, tests, turns = module._tests, [], []
 
     def slow(*asked):
-        monkeypatch.setattr(agreement_module, "_tests", whole)
-        keep(made, tmp_path)  # another shard begins later, and is done earlier
+        monkeypatch.setattr(module, "_tests", whole)
+        store_tests(made, tmp_path)  # another shard begins later, and is done earlier
         tests.append([row | {"draws": 50} for row in whole(*asked)])
         return tests[-1]
 
     @contextlib.contextmanager
     def noted(folder):
-        with lock.turn(folder):
+        with lock.lock_manifest(folder):
             turns.append(len(list(folder.glob(".lock-manifest.*"))))
             yield
 
-    monkeypatch.setattr(agreement_module, "_tests", slow)
-    monkeypatch.setattr(agreement_module, "turn", noted, raising=False)
-    keep(made, tmp_path)
+    monkeypatch.setattr(module, "_tests", slow)
+    monkeypatch.setattr(module, "lock_manifest", noted, raising=False)
+    store_tests(made, tmp_path)
     assert len(tests) == 1
-    assert list(kept(tmp_path)["draws"]) == [300]
+    assert list(stored_tests(tmp_path)["draws"]) == [300]
     assert turns == [1, 1]
 
 
@@ -471,7 +479,8 @@ def test_what_the_time_allowed_is_kept_and_said(tmp_path, monkeypatch):
     made = study(exponential.MODEL, exponential.MECHANISM, 300, n=10, rate=1.0)
     paces = []
     monkeypatch.setattr(
-        "simstudy.design.information_equality._pace", lambda *_: paces.append(0.03) or 0.03
+        "simstudy.design.information_equality._seconds_per_draw",
+        lambda *_: paces.append(0.03) or 0.03,
     )
     for _ in range(2):
         result = run(made, out=tmp_path / "r", replicates=100, jobs=1, engine="loop", quiet=True)
@@ -481,8 +490,8 @@ def test_what_the_time_allowed_is_kept_and_said(tmp_path, monkeypatch):
 
 def test_a_damaged_or_older_file_is_told_and_made_again(tmp_path, capsys):
     made = study(exponential.MODEL, exponential.MECHANISM, 60, n=10, rate=1.0)
-    path = tmp_path / "agreement.csv"
-    keep(made, tmp_path)
+    path = tmp_path / "information_equality.csv"
+    store_tests(made, tmp_path)
     whole = path.read_text()
     older = pd.read_csv(path).drop(columns=["sum_p", "sum_ratio"]).to_csv(index=False)
     damages = [
@@ -491,11 +500,11 @@ def test_a_damaged_or_older_file_is_told_and_made_again(tmp_path, capsys):
     ]  # fmt: skip
     for text in damages:
         path.write_bytes(text.encode("latin-1"))
-        assert kept(tmp_path).empty, text
+        assert stored_tests(tmp_path).empty, text
         assert "the next run makes it again" in capsys.readouterr().err
-        keep(made, tmp_path)
+        store_tests(made, tmp_path)
         assert path.read_text() == whole
-    assert kept(tmp_path)["finding"].tolist() == ["agrees"]
+    assert stored_tests(tmp_path)["finding"].tolist() == ["agrees"]
     assert capsys.readouterr().err == ""
 
 
@@ -505,6 +514,6 @@ def test_a_study_without_a_likelihood_is_told_nothing(tmp_path, capsys):
     estimator = FunctionEstimator("t", ["mean"], lambda data: {"mean": (data.mean(), 1.0)})
     made = Study("s", [Scenario(normal, {})], [estimator], replicates=60, seed=1)
     for _ in range(2):
-        keep(made, tmp_path)
-        assert kept(tmp_path).empty
+        store_tests(made, tmp_path)
+        assert stored_tests(tmp_path).empty
     assert capsys.readouterr().err == ""

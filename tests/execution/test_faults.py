@@ -500,7 +500,7 @@ def alive(pid):
 
 def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(home, tmp_path, monkeypatch):
     study, reference = load(home / "faulty.py")
-    save, count = simstudy.store.journal.save, iter(range(1000))
+    save, count = simstudy.store.journal.save_bytes, iter(range(1000))
 
     def full(content, path):
         if "blocks" in path.parts and next(count) >= 3:

@@ -6,7 +6,14 @@ import math
 import pandas as pd
 import pytest
 
-from simstudy.files.writing import defused, parse_csv, read_csv, save_csv, save_rows, whole
+from simstudy.files.writing import (
+    atomic_path,
+    escape_formulas,
+    parse_csv,
+    read_csv,
+    save_csv,
+    save_rows,
+)
 
 FRAME = pd.DataFrame(
     {
@@ -17,7 +24,7 @@ FRAME = pd.DataFrame(
 
 
 def test_words_that_begin_a_formula_are_defused_and_numbers_are_left(tmp_path):
-    found = defused(FRAME.rename(columns={"value": "=value"}))
+    found = escape_formulas(FRAME.rename(columns={"value": "=value"}))
     assert found["method"].tolist() == [
         "'=1+1",
         "'+x",
@@ -49,14 +56,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path.write_text("old")
 
     def half():
-        with whole(path) as draft:
+        with atomic_path(path) as draft:
             draft.write_text("ne")
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
         half()
     assert path.read_text() == "old"
-    with whole(path) as draft:
+    with atomic_path(path) as draft:
         draft.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"

@@ -26,7 +26,7 @@ ROUNDING = 1e-8
 """Share of the largest term up to which a term computed among others may differ."""
 
 
-def entangled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> str | None:
+def dependent_terms(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> str | None:
     """Say how terms of a log-likelihood were seen to look at other observations; None if not.
 
     Padding, weights, resampling and scores of single observations take it that the terms of some
@@ -39,7 +39,7 @@ def entangled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) ->
     --------
     >>> import numpy as np
     >>> from simstudy import MaximumLikelihood, Mechanism, Model, Study, grid
-    >>> from simstudy.design.entangled import entangled
+    >>> from simstudy.design.dependent_terms import dependent_terms
     >>> from simstudy.methods import OBSERVED_CENTRAL
     >>> model = Model(
     ...     "centered", {"sigma": "positive"}, lambda data: np.ones(1),
@@ -48,7 +48,7 @@ def entangled(study: Study, scenario: Scenario, estimator: MaximumLikelihood) ->
     >>> mechanism = Mechanism("m", lambda rng, n: rng.normal(size=n), lambda n: {"sigma": 1.0})
     >>> estimator = MaximumLikelihood(model, [OBSERVED_CENTRAL])
     >>> study = Study("s", grid(mechanism, n=4), [estimator], seed=1)
-    >>> entangled(study, study.scenarios[0], estimator)
+    >>> dependent_terms(study, study.scenarios[0], estimator)
     'the term of observation 0 is ... among all 4, and ... among 2 of them'
     """
     return _answer(_Question(study, scenario, estimator))
@@ -134,14 +134,14 @@ def _together(
     except Exception as error:
         return f"{here} it raises {describe(error)}"
     for theta, found in enumerate(among):
-        due = np.concatenate([terms[theta] for terms in own])
-        if found.shape != due.shape:
-            return f"it returns the shape {found.shape} for {len(due)} observations"
-        k = _unlike(found, due)
+        expected = np.concatenate([terms[theta] for terms in own])
+        if found.shape != expected.shape:
+            return f"it returns the shape {found.shape} for {len(expected)} observations"
+        k = _unlike(found, expected)
         if k is not None:
             return (
                 f"the term of observation {numbers[k][1]} of replicate {numbers[k][0]} is "
-                f"{due[k]:.6g} in its data set, and {found[k]:.6g} {here}"
+                f"{expected[k]:.6g} in its data set, and {found[k]:.6g} {here}"
             )
     return None
 
@@ -158,10 +158,10 @@ def _joined(parts: Sequence[Data]) -> Data:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def _unlike(own: Array, due: Array) -> int | None:
-    """Return the first term that is another than is due."""
-    finite = np.isfinite(due)
-    far = ~(np.abs(own - due) <= ROUNDING * np.abs(due[finite]).max(initial=0.0))
+def _unlike(own: Array, expected: Array) -> int | None:
+    """Return the first term that is another than is expected."""
+    finite = np.isfinite(expected)
+    far = ~(np.abs(own - expected) <= ROUNDING * np.abs(expected[finite]).max(initial=0.0))
     bad = np.where(finite, far, np.isfinite(own))
     return int(np.flatnonzero(bad)[0]) if bad.any() else None
 
@@ -200,11 +200,11 @@ def _among(
             return f"for {len(rows)} of the {n} observations it raises {describe(error)}"
         if own.shape != rows.shape:
             return f"it returns the shape {own.shape} for {len(rows)} of the {n} observations"
-        due = terms[rows]
-        k = _unlike(own, due)
+        expected = terms[rows]
+        k = _unlike(own, expected)
         if k is not None:
             return (
-                f"the term of observation {rows[k]} is {due[k]:.6g} among all {n}, and "
+                f"the term of observation {rows[k]} is {expected[k]:.6g} among all {n}, and "
                 f"{own[k]:.6g} among {len(rows)} of them"
             )
     return None

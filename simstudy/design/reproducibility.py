@@ -28,7 +28,7 @@ def other_random_state() -> Iterator[None]:
         random.setstate(python_state)
 
 
-def check_repeats(
+def check_reproducible(
     scenario: Scenario, first: Mapping[str, Block], again: Mapping[str, Block]
 ) -> None:
     """Refuse an estimator that gave two answers for the same data sets."""

@@ -9,9 +9,9 @@ import pytest
 
 from simstudy import load
 from simstudy.store.journal import describe, differences
-from simstudy.user_code.code_hash import hashed, shown
-from simstudy.user_code.reach import statements
-from simstudy.user_code.syntax import dumped, parsed
+from simstudy.user_code.code_hash import canonical_repr, hash_values
+from simstudy.user_code.dependencies import hash_statements
+from simstudy.user_code.syntax import canonical_dump, parsed
 
 STUDY = '''"""Aims."""
 import numpy as np
@@ -314,7 +314,7 @@ def draw(x):
 
 
 def digest_of(module):
-    return hashed([vars(module)["draw"]])
+    return hash_values([vars(module)["draw"]])
 
 
 @pytest.fixture
@@ -383,15 +383,15 @@ def test_values_that_hold_themselves_and_functions_that_call_each_other_have_an_
 
     ring = [1]
     ring.append(ring)
-    assert hashed([one, ring]) == hashed([one, ring])
+    assert hash_values([one, ring]) == hash_values([one, ring])
 
 
 # --- the same in every process -------------------------------------------------------------------
 
 SETS = """
 from dataclasses import dataclass
-from simstudy.user_code.code_hash import hashed, shown
-from simstudy.user_code.reach import statements
+from simstudy.user_code.code_hash import canonical_repr, hash_values
+from simstudy.user_code.dependencies import hash_statements
 KINDS = frozenset({"one", "two", "three", "four"})
 @dataclass(frozen=True)
 class Option:
@@ -400,7 +400,8 @@ def draw(rng, kind):
     return kind in {"one", "two", "three"} and kind in KINDS
 code = {}
 exec("def made(kind): return kind in {'one', 'two', 'three'}", code)
-print(hashed([draw, Option(), code["made"]]), statements(__file__), shown(Option()))
+shown = canonical_repr(Option())
+print(hash_values([draw, Option(), code["made"]]), hash_statements(__file__), shown)
 """
 
 
@@ -462,13 +463,13 @@ def test_the_words_of_a_syntax_tree_are_those_of_every_python(tmp_path):
     """These hashes came out of Python 3.11, 3.12 and 3.13 alike, whose `ast.dump` differs."""
     path = tmp_path / "sample.py"
     path.write_text(SAMPLE, encoding="utf-8")
-    assert statements(str(path)) == GOLDEN
+    assert hash_statements(str(path)) == GOLDEN
 
 
 def test_deep_expressions_have_their_words_too():
     tree = parsed(b"x = " + b" + ".join([b"a"] * 900))
-    assert dumped(tree).count("Name(id='a')") == 900
+    assert canonical_dump(tree).count("Name(id='a')") == 900
 
 
 def test_a_methods_repr_has_no_address():
-    assert shown(object()) == "<object object>"
+    assert canonical_repr(object()) == "<object object>"

@@ -11,7 +11,7 @@ from simstudy.arrays import Array
 
 
 @dataclass(frozen=True, slots=True)
-class Equality:
+class MeanTest:
     """A test that the mean of a vector is zero.
 
     Attributes
@@ -26,7 +26,7 @@ class Equality:
     p: float
 
 
-def zero_mean(vectors: Array, size: Array | None = None) -> Equality:
+def hotelling(vectors: Array, size: Array | None = None) -> MeanTest:
     """Test that independent vectors have the mean zero (Hotelling 1931, Ann. Math. Stat. 2:360).
 
     Directions in which the vectors do not vary, such as a component that is always zero or a copy
@@ -48,35 +48,35 @@ def zero_mean(vectors: Array, size: Array | None = None) -> Equality:
     Examples
     --------
     >>> import numpy as np
-    >>> from simstudy.design.equalities import zero_mean
+    >>> from simstudy.design.moment_tests import hotelling
     >>> vectors = np.array([[1.0, 0.0], [-1.0, 0.0], [2.0, 0.0], [-2.0, 0.0]])
-    >>> zero_mean(vectors)
-    Equality(statistic=0.0, p=1.0)
+    >>> hotelling(vectors)
+    MeanTest(statistic=0.0, p=1.0)
     """
     m = len(vectors)
     spread = np.sqrt((vectors**2).mean(axis=0))
-    told = spread > (0 if size is None else 1e-10 * size)
-    scaled = vectors[:, told] / spread[told]
+    varies = spread > (0 if size is None else 1e-10 * size)
+    scaled = vectors[:, varies] / spread[varies]
     if scaled.shape[1] == 0:
-        return Equality(0.0, 1.0)
+        return MeanTest(0.0, 1.0)
     if m <= scaled.shape[1]:
-        return Equality(np.nan, np.nan)
+        return MeanTest(np.nan, np.nan)
     mean = scaled.mean(axis=0)
     spread, directions = np.linalg.eigh(np.cov(scaled, rowvar=False).reshape(len(mean), -1))
     along = directions.T @ mean
-    varied = spread > 1e-10
+    varying = spread > 1e-10
     # scaled vectors have length 1: what is left of a zero mean is rounding
-    if (np.abs(along[~varied]) > 1e-6).any():
-        return Equality(np.inf, 0.0)
-    q = int(varied.sum())
+    if (np.abs(along[~varying]) > 1e-6).any():
+        return MeanTest(np.inf, 0.0)
+    q = int(varying.sum())
     if q == 0:
-        return Equality(0.0, 1.0)
-    statistic = float(m * (along[varied] ** 2 / spread[varied]).sum())
-    return Equality(statistic, float(fdtrc(q, m - q, statistic * (m - q) / (q * (m - 1)))))
+        return MeanTest(0.0, 1.0)
+    statistic = float(m * (along[varying] ** 2 / spread[varying]).sum())
+    return MeanTest(statistic, float(fdtrc(q, m - q, statistic * (m - q) / (q * (m - 1)))))
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class VarianceTest:
     """How far summed scores spread over data sets, against what one data set claims.
 
     Attributes
@@ -94,7 +94,7 @@ class Spread:
     parameter: int
 
 
-def summed(scores: Array, claimed: Array, bread: Array) -> Spread:
+def variance_of_sums(scores: Array, claimed: Array, bread: Array) -> VarianceTest:
     """Hold the variance of summed scores over data sets against what is claimed of it.
 
     Both are carried over to the parameters: an estimate is off by about H^-1 times the summed
@@ -118,16 +118,16 @@ def summed(scores: Array, claimed: Array, bread: Array) -> Spread:
     Examples
     --------
     >>> import numpy as np
-    >>> from simstudy.design.equalities import summed
+    >>> from simstudy.design.moment_tests import variance_of_sums
     >>> scores = 2 * np.random.default_rng(1).normal(size=(300, 1))
-    >>> found = summed(scores, np.eye(1), np.eye(1))
+    >>> found = variance_of_sums(scores, np.eye(1), np.eye(1))
     >>> found.p < 1e-9, 3 < found.ratio < 5
     (True, True)
     """
     try:
         np.linalg.cholesky(bread)
     except np.linalg.LinAlgError:
-        return Spread(np.nan, np.nan, 0)
+        return VarianceTest(np.nan, np.nan, 0)
     inverse = np.linalg.inv(bread)
     off = (scores - scores.mean(axis=0)) @ inverse
     variance = (off**2).sum(axis=0) / (len(off) - 1)
@@ -136,6 +136,6 @@ def summed(scores: Array, claimed: Array, bread: Array) -> Spread:
     df = 2 * len(off) / np.maximum(kurtosis - 1, 2)
     p = 2 * np.minimum(chdtr(df, df * ratio), chdtrc(df, df * ratio))
     if np.isnan(p).any():
-        return Spread(np.nan, np.nan, 0)
+        return VarianceTest(np.nan, np.nan, 0)
     worst = int(p.argmin())
-    return Spread(float(min(len(p) * p[worst], 1.0)), float(ratio[worst]), worst)
+    return VarianceTest(float(min(len(p) * p[worst], 1.0)), float(ratio[worst]), worst)

@@ -9,7 +9,7 @@ import numpy as np
 from simstudy import load
 from simstudy.estimators.maximum_likelihood import describe
 from simstudy.execution.dask_cluster import by_value
-from simstudy.user_code.places import place
+from simstudy.user_code.tracebacks import location
 
 FILE = """
 import numpy as np
@@ -58,7 +58,7 @@ def test_a_place_is_the_users_innermost_line(tmp_path):
     """A folder of the user's may be called lib."""
     own, other = str(tmp_path / "lib" / "study.py"), np.linalg.__file__
     frames = [traceback.FrameSummary(*entry) for entry in ((own, 3, "f"), (other, 5, "inv"))]
-    assert place(frames) == f"f, line 3 of study.py; in inv, line 5 of {Path(other).name}"
-    assert place(frames[:1]) == "f, line 3 of study.py"
-    assert place(frames[1:]) == f"inv, line 5 of {Path(other).name}"
-    assert place([]) == ""
+    assert location(frames) == f"f, line 3 of study.py; in inv, line 5 of {Path(other).name}"
+    assert location(frames[:1]) == "f, line 3 of study.py"
+    assert location(frames[1:]) == f"inv, line 5 of {Path(other).name}"
+    assert location([]) == ""

@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
 from pathlib import Path
 
-from simstudy.user_code.syntax import OTHER, bound, dumped, parsed
+from simstudy.user_code.syntax import OTHER, bound_names, canonical_dump, parsed
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -39,14 +39,14 @@ class Module:
     package: str
 
 
-def is_users(path: str) -> bool:
+def is_user_file(path: str) -> bool:
     """Tell whether a file is the user's: neither Python's, nor installed, nor simstudy's.
 
     Examples
     --------
     >>> import json, numpy
-    >>> from simstudy.user_code.reach import is_users
-    >>> [is_users(path) for path in ("study.py", json.__file__, numpy.__file__)]
+    >>> from simstudy.user_code.dependencies import is_user_file
+    >>> [is_user_file(path) for path in ("study.py", json.__file__, numpy.__file__)]
     [True, False, False]
     """
     if path.startswith(("<frozen ", "<string>")) or path.endswith((".pyx", ".pxd")):
@@ -55,14 +55,14 @@ def is_users(path: str) -> bool:
     return not whole.startswith((_OURS, *_PYTHONS)) and _INSTALLED.isdisjoint(Path(whole).parts)
 
 
-def is_ours(path: str) -> bool:
+def is_simstudy_file(path: str) -> bool:
     """Tell whether a file is simstudy's.
 
     Examples
     --------
     >>> import simstudy
-    >>> from simstudy.user_code.reach import is_ours
-    >>> is_ours(simstudy.__file__), is_ours("study.py")
+    >>> from simstudy.user_code.dependencies import is_simstudy_file
+    >>> is_simstudy_file(simstudy.__file__), is_simstudy_file("study.py")
     (True, False)
     """
     return os.path.abspath(path).startswith(_OURS)
@@ -89,7 +89,7 @@ def modules(path: str) -> list[Module]:
     return [first, *(found[here] for here in sorted(found))]
 
 
-def statements(path: str) -> dict[str, str]:
+def hash_statements(path: str) -> dict[str, str]:
     """Hash the statements of all that a study's file reaches, but for STUDY's.
 
     Parameters
@@ -117,7 +117,7 @@ def statements(path: str) -> dict[str, str]:
         folders = _folders(module)
         for node in module.tree.body if module.tree else ():
             files = data_files(_strings(node), folders)
-            for name, text in bound(node):
+            for name, text in bound_names(node):
                 if name == "STUDY" and module is every[0]:
                     continue
                 key = prefix + (name if apart else OTHER)
@@ -135,7 +135,7 @@ def with_files(digest: str, files: Mapping[str, str]) -> str:
 
     Examples
     --------
-    >>> from simstudy.user_code.reach import with_files
+    >>> from simstudy.user_code.dependencies import with_files
     >>> with_files("0123", {"data.csv": "4567"})
     '0123, data.csv 4567'
     """
@@ -154,13 +154,13 @@ def data_files(strings: Iterable[str], folders: Sequence[Path]) -> list[Path]:
     return sorted(found)
 
 
-def bytes_of(path: str) -> dict[Path, str]:
+def hash_files(path: str) -> dict[Path, str]:
     """Hash the bytes of each module that a study's file reaches: which version of them this is."""
     return {module.path: _hash(module.content) for module in modules(path)}
 
 
 def version(files: Mapping[Path, str]) -> str:
-    """Hash what `bytes_of` returned."""
+    """Hash what `hash_files` returned."""
     return _hash(repr(sorted((str(file), digest) for file, digest in files.items())).encode())
 
 
@@ -175,7 +175,7 @@ def forget_changed(path: str) -> None:
     for name, module in list(sys.modules.items()):
         file, here = getattr(module, "__file__", None) or "", home.joinpath(*name.split("."))
         namesake = here.with_suffix(".py").is_file() and Path(file).stem == here.name
-        if namesake and Path(file).parent != here.parent and is_users(file):
+        if namesake and Path(file).parent != here.parent and is_user_file(file):
             del sys.modules[name]
     own = _loaded(path)
     if any(getattr(module, "__simstudy__", now) != now for module, now in own.values()):
@@ -191,7 +191,7 @@ def remember(path: str) -> None:
 
 def _loaded(path: str) -> dict[str, tuple[object, str]]:
     """Return the loaded modules that a study's file reaches, with the hashes of their files."""
-    files = {str(file): digest for file, digest in bytes_of(path).items() if str(file) != path}
+    files = {str(file): digest for file, digest in hash_files(path).items() if str(file) != path}
     return {
         name: (module, files[file])
         for name, module in list(sys.modules.items())
@@ -209,7 +209,7 @@ def _imported(node: ast.AST | None, package: str) -> dict[Path, str]:
         parts = name.split(".")
         for count in range(1, len(parts) + 1):
             spec = _spec(".".join(parts[:count]))
-            if spec is None or (spec.has_location and not is_users(spec.origin or "")):
+            if spec is None or (spec.has_location and not is_user_file(spec.origin or "")):
                 break
             if spec.has_location and spec.origin and Path(spec.origin).is_file():
                 found[Path(spec.origin)] = spec.parent or ""
@@ -225,7 +225,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             with contextlib.suppress(ImportError):  # relative, without a package
                 source = resolve_name("." * node.level + (node.module or ""), package)
                 yield from (f"{source}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and dumped(node.func).endswith(
+        elif isinstance(node, ast.Call) and canonical_dump(node.func).endswith(
             ("'import_module')", "'__import__')")
         ):
             first = node.args[0] if node.args else None
