@@ -21,7 +21,7 @@ import time
 import numpy as np
 from joblib import Parallel, delayed
 
-from simstudy.design.study import load
+from simstudy.design.loading import load
 from simstudy.execution.runner import run
 from simstudy.likelihood.derivatives import objective
 from simstudy.likelihood.fit import maximize

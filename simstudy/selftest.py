@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from simstudy.design.study import Scenario, Study
+from simstudy.design.scenario import Scenario
+from simstudy.design.study import Study
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.evidence import measures
 from simstudy.evidence.montecarlo import Array, Measure, Z

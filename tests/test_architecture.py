@@ -97,7 +97,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         340,
         "kinds of pool, and one loop that leaves nothing without answer",
     ),
-    "design/study.py": (580, "a study refuses to contradict itself where it is defined"),
     "evidence/summary.py": (430, "both ways to the measures, of a study's table and of anybody's"),
     "evidence/verdicts.py": (
         870,

@@ -240,7 +240,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.jobs != 1 and options.dask is None:
         warm_up()
     with gc_paused():
-        from simstudy.design.study import load
+        from simstudy.design.loading import load
         from simstudy.errors import StudyError
         from simstudy.execution.runner import run
 
@@ -388,7 +388,7 @@ def _replay(options: argparse.Namespace) -> int:
     """Run one replicate again and show it."""
     from dataclasses import replace
 
-    from simstudy.design.study import load
+    from simstudy.design.loading import load
     from simstudy.errors import StudyError
     from simstudy.execution.replay import debug, replay, save, show, unlike_stored
     from simstudy.store.journal import Store
@@ -435,7 +435,7 @@ def _folder(options: argparse.Namespace) -> Path:
     name = Path(options.study).stem if options.study.endswith(".py") else options.study
     if (Path("results") / name).is_dir():
         return Path("results") / name
-    from simstudy.design.study import load
+    from simstudy.design.loading import load
 
     home = Path.cwd()
     return home / "results" / load(options.study)[0].name

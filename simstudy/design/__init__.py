@@ -1,4 +1,7 @@
 """What a study is made of, and what is asked of it before work starts.
 
-Mechanisms, scenarios, the study, the checks. Nothing here runs a study or keeps anything.
+A mechanism draws data, a scenario fixes its factors, a study lists scenarios and estimators
+(`definition` refuses contradictions), `loading` reads it from its file, `drawing` makes its data
+sets, `checks` tries its code, `information_equality` holds mechanisms against likelihoods. Nothing
+here runs a study or keeps anything.
 """

@@ -16,8 +16,10 @@ from scipy.special import chdtri
 
 from simstudy.arrays import Array, Data, observations
 from simstudy.design.dependent_terms import SETS, dependent_terms, truth_or_start
+from simstudy.design.drawing import draw
 from simstudy.design.reproducibility import other_random_state
-from simstudy.design.study import Scenario, Study, draw
+from simstudy.design.scenario import Scenario
+from simstudy.design.study import Study
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood, describe
 from simstudy.likelihood.derivatives import (

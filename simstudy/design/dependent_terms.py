@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from simstudy.arrays import Array, Data, observations, take
-from simstudy.design.study import Scenario, Study, draw
+from simstudy.design.drawing import draw
+from simstudy.design.scenario import Scenario
+from simstudy.design.study import Study
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood, describe
 from simstudy.likelihood.model import from_working, to_working
 from simstudy.streams import stream

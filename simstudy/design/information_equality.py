@@ -24,8 +24,10 @@ from scipy.linalg import eigh
 
 from simstudy.arrays import Array
 from simstudy.design.dependent_terms import dependent_terms
+from simstudy.design.drawing import draw
 from simstudy.design.moment_tests import MeanTest, VarianceTest, hotelling, variance_of_sums
-from simstudy.design.study import Scenario, Study, draw
+from simstudy.design.scenario import Scenario
+from simstudy.design.study import Study
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.files.folder_lock import lock_manifest
 from simstudy.files.writing import read_csv, save_rows

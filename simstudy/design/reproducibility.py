@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.design.study import Scenario
+from simstudy.design.scenario import Scenario
 from simstudy.errors import StudyError
 from simstudy.records.block import Block
 

@@ -24,7 +24,8 @@ import numpy as np
 
 from simstudy.arrays import Array, Data, observations
 from simstudy.design.dependent_terms import dependent_terms
-from simstudy.design.study import Study, example
+from simstudy.design.drawing import example
+from simstudy.design.study import Study
 from simstudy.engines import newton, programs
 from simstudy.engines.loop import draws_of
 from simstudy.estimators.maximum_likelihood import (

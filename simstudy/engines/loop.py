@@ -10,7 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from simstudy.arrays import Data
-from simstudy.design.study import Scenario, Study, frozen
+from simstudy.design.drawing import frozen
+from simstudy.design.scenario import Scenario
+from simstudy.design.study import Study
 from simstudy.estimators.maximum_likelihood import Draws, Estimator, checked, describe, finished
 from simstudy.records.block import Block, empty, join
 from simstudy.status import Status

@@ -15,7 +15,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from simstudy.arrays import Array, Data, observations
-from simstudy.design.study import Reference, Study, draw
+from simstudy.design.drawing import draw
+from simstudy.design.loading import Reference
+from simstudy.design.study import Study
 from simstudy.engines.loop import block, draws_of
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import Draws, MaximumLikelihood, describe, fitted_of

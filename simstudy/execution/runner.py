@@ -22,7 +22,10 @@ import numpy as np
 
 from simstudy.arrays import Array, observations
 from simstudy.design.checks import validate
-from simstudy.design.study import Reference, Scenario, Study, example, load
+from simstudy.design.drawing import example
+from simstudy.design.loading import Reference, load
+from simstudy.design.scenario import Scenario
+from simstudy.design.study import Study
 from simstudy.engines.loop import block, limited, unanswered
 from simstudy.engines.programs import bucket
 from simstudy.errors import StudyError

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.design.study import Reference, Scenario, Study
+from simstudy.design.loading import Reference
+from simstudy.design.scenario import Scenario
+from simstudy.design.study import Study
 from simstudy.estimators.maximum_likelihood import Estimator, FunctionEstimator, MaximumLikelihood
 from simstudy.user_code.code_hash import canonical_repr, hash_values
 from simstudy.user_code.dependencies import hash_statements, modules

@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.design.study import Reference, Study
+from simstudy.design.loading import Reference
+from simstudy.design.study import Study
 from simstudy.errors import StudyError
 from simstudy.files.writing import save_bytes
 from simstudy.records.block import Block, Cell, join

@@ -25,8 +25,8 @@ from simstudy import (
 from simstudy.arrays import namespace
 from simstudy.design.checks import validate
 from simstudy.design.dependent_terms import dependent_terms
+from simstudy.design.drawing import draw as draw_of
 from simstudy.design.reproducibility import other_random_state
-from simstudy.design.study import draw as draw_of
 from simstudy.methods import (
     BFGS_INVERSE,
     BOOTSTRAP,

@@ -22,6 +22,7 @@ from simstudy import (
     run,
 )
 from simstudy.design import information_equality as module
+from simstudy.design.drawing import draw as drawn
 from simstudy.design.information_equality import (
     FALSE_ALARM,
     information_equality,
@@ -30,7 +31,6 @@ from simstudy.design.information_equality import (
     stored_tests,
 )
 from simstudy.design.moment_tests import hotelling, variance_of_sums
-from simstudy.design.study import draw as drawn
 from simstudy.files import folder_lock as lock
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL
 from simstudy.models import binomial, exponential, gamma, normal, poisson

@@ -21,7 +21,7 @@ from simstudy import (
     load,
 )
 from simstudy.design.checks import validate
-from simstudy.design.study import draw
+from simstudy.design.drawing import draw
 from simstudy.methods import BOOTSTRAP, OBSERVED, OBSERVED_CENTRAL, OPG
 from simstudy.models import exponential, gamma, normal
 
