@@ -6,8 +6,8 @@ import importlib
 from typing import Any
 
 _WHERE = {
-    "FunctionEstimator": "estimators.maximum_likelihood",
-    "MaximumLikelihood": "estimators.maximum_likelihood",
+    "FunctionEstimator": "estimators",
+    "MaximumLikelihood": "estimators",
     "Mechanism": "design.mechanism",
     "Model": "likelihood.model",
     "Result": "result",

@@ -16,7 +16,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from simstudy import FunctionEstimator, MaximumLikelihood, Model
-from simstudy.estimators.maximum_likelihood import Draws, Estimator
+from simstudy.estimators.protocol import Draws, Estimator
 from simstudy.likelihood.curvature import Differenced, stacked
 from simstudy.likelihood.derivatives import objective
 from simstudy.likelihood.fit import Fit, maximize

@@ -49,8 +49,8 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "design/checks.py": (400, "every assumption on a study's code, each with its sentence"),
     "command/main.py": (460, "all commands with their options and examples in one view"),
     "estimators/maximum_likelihood.py": (
-        570,
-        "maximum likelihood and other people's fits fill the same block",
+        330,
+        "the estimator, and its methods one fit after another or for all fits at once",
     ),
     "likelihood/derivatives.py": (
         330,

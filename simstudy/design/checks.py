@@ -21,7 +21,8 @@ from simstudy.design.reproducibility import other_random_state
 from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
 from simstudy.errors import StudyError
-from simstudy.estimators.maximum_likelihood import MaximumLikelihood, describe
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
+from simstudy.estimators.protocol import describe
 from simstudy.likelihood.derivatives import (
     Objective,
     central_gradient,

@@ -9,7 +9,8 @@ import numpy as np
 
 from simstudy.design.scenario import Scenario
 from simstudy.errors import StudyError
-from simstudy.estimators.maximum_likelihood import Estimator, MaximumLikelihood
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
+from simstudy.estimators.protocol import Estimator
 from simstudy.likelihood.model import inside
 from simstudy.records.block import COLUMNS
 

@@ -14,7 +14,8 @@ from simstudy.arrays import Array, Data, observations, take
 from simstudy.design.drawing import draw
 from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
-from simstudy.estimators.maximum_likelihood import MaximumLikelihood, describe
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
+from simstudy.estimators.protocol import describe
 from simstudy.likelihood.model import from_working, to_working
 from simstudy.streams import stream
 

@@ -12,7 +12,8 @@ from simstudy.arrays import Array
 from simstudy.design import definition
 from simstudy.design.scenario import Scenario
 from simstudy.errors import StudyError
-from simstudy.estimators.maximum_likelihood import Estimator, MaximumLikelihood
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
+from simstudy.estimators.protocol import Estimator
 from simstudy.records.block import Cell
 
 

@@ -28,16 +28,8 @@ from simstudy.design.drawing import example
 from simstudy.design.study import Study
 from simstudy.engines import newton, programs
 from simstudy.engines.loop import draws_of
-from simstudy.estimators.maximum_likelihood import (
-    Draws,
-    MaximumLikelihood,
-    checked,
-    finished,
-    fitted_of,
-    gather,
-    together,
-    write,
-)
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of, gather, together
+from simstudy.estimators.protocol import Draws, checked, finished, write
 from simstudy.likelihood.curvature import Differenced
 from simstudy.likelihood.derivatives import Objective, natural_hessian, own_derivatives, traceable
 from simstudy.likelihood.fit import NO_MAXIMUM, Fit, closer, conditioning, in_words

@@ -13,7 +13,7 @@ from simstudy.arrays import Data
 from simstudy.design.drawing import frozen
 from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
-from simstudy.estimators.maximum_likelihood import Draws, Estimator, checked, describe, finished
+from simstudy.estimators.protocol import Draws, Estimator, checked, describe, finished
 from simstudy.records.block import Block, empty, join
 from simstudy.status import Status
 from simstudy.streams import renewable, stream

@@ -1,1 +1,11 @@
-"""What gives estimates: maximum likelihood, or anybody's function, behind one protocol."""
+"""What gives estimates: maximum likelihood, or anybody's function, behind one protocol.
+
+`protocol` has what an estimator is asked and how its answers are looked at. Nothing here draws data
+or knows a study.
+"""
+
+from simstudy.estimators.function import FunctionEstimator
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
+from simstudy.estimators.protocol import Draws, Estimator
+
+__all__ = ["Draws", "Estimator", "FunctionEstimator", "MaximumLikelihood"]

@@ -1,92 +1,27 @@
-"""Estimators: what gives estimates, standard errors and intervals for the data sets of a block."""
+"""Maximum likelihood: one fit per data set, from which every method answers."""
 
 from __future__ import annotations
 
 import functools
-import reprlib
 import time
-import traceback
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
 
 from simstudy.arrays import Array, Data
+from simstudy.estimators.protocol import Draws, describe, finished, write
 from simstudy.likelihood.curvature import stacked
 from simstudy.likelihood.derivatives import Objective, objective, own_derivatives
 from simstudy.likelihood.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
 from simstudy.likelihood.model import Model
-from simstudy.methods.catalogue import Fitted, Inference, Method, Source, Wald
+from simstudy.methods.catalogue import Fitted, Method, Source, Wald
 from simstudy.methods.covariance import Place
-from simstudy.methods.intervals import wald
-from simstudy.records.block import AnswerError, Block, empty, judged, numbers_due
+from simstudy.records.block import AnswerError, Block, empty
 from simstudy.status import Status
 from simstudy.user_code.time_limit import STOPS
-from simstudy.user_code.tracebacks import location
-from simstudy.warning_capture import SEPARATOR, captured_warnings
-
-
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """The data sets of a block, and what is asked of them.
-
-    Attributes
-    ----------
-    replicates : (B,) int
-    data : sequence of B data sets
-        An exception in the place of a data set that could not be drawn.
-    asked : (B, M) bool
-        Which methods answer for which replicate.
-    stream : callable
-        `stream(replicate, purpose) -> numpy.random.Generator`.
-    level : float
-    strict : bool
-        Let exceptions through instead of recording them as a status.
-    heard : mapping of int to dict
-        The kinds of warnings heard so far, by the place of the replicate in the block.
-    """
-
-    replicates: Sequence[int]
-    data: Sequence[Data | Exception]
-    asked: Array
-    stream: Callable[[int, str], np.random.Generator]
-    level: float
-    strict: bool = False
-    heard: dict[int, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
-
-    def part(self, rows: Sequence[int]) -> Draws:
-        """Return some of the data sets, each with its own warnings."""
-        heard: dict[int, dict[str, None]] = defaultdict(dict)
-        heard |= {place: dict(self.heard[b]) for place, b in enumerate(rows) if b in self.heard}
-        return replace(
-            self,
-            replicates=[self.replicates[b] for b in rows],
-            data=[self.data[b] for b in rows],
-            asked=self.asked[list(rows)],
-            heard=heard,
-        )
-
-
-@runtime_checkable
-class Estimator(Protocol):
-    """What a study calls an estimator."""
-
-    @property
-    def name(self) -> str:
-        """Name in the tables."""
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the p parameters it estimates."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of its M methods."""
-
-    def answer(self, draws: Draws) -> Block:
-        """Answer for every data set of a block; a failure is a status, never a missing row."""
+from simstudy.warning_capture import captured_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,107 +306,6 @@ def _at_once(
     write(block, np.array(rows), m, method.answer(place, given, draws.level, supports))
 
 
-def finished(block: Block, draws: Draws, messages: Sequence[str]) -> Block:
-    """Mark what was not asked; add the messages, and the warnings that were heard."""
-    block.status[~draws.asked] = Status.not_asked
-    for values in (block.se, block.lower, block.upper):
-        values[~draws.asked] = np.nan
-    heard = [SEPARATOR.join(draws.heard[b]) for b in range(len(messages))]
-    words = {"message": messages, "warnings": heard}
-    found = {name: np.array(texts, dtype=np.str_) for name, texts in words.items()}
-    return replace(block, audit=dict(block.audit) | found)
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionEstimator:
-    """Anyone's own estimator: one function from data to estimates.
-
-    Parameters
-    ----------
-    name : str
-    parameters : sequence of str
-        Names of what it estimates.
-    estimate : callable
-        `estimate(data) -> {parameter: (estimate, se)}` or `(estimate, se, lower, upper)`; without
-        limits the interval is Wald's. An se of None or nan with limits is an interval without a
-        standard error; a limit may be infinite on its own side.
-    label : str
-        Name of its one method in the tables.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from simstudy import FunctionEstimator
-    >>> def mean(data):
-    ...     return {"mu": (data.mean(), data.std(ddof=1) / np.sqrt(len(data)))}
-    >>> FunctionEstimator("mean", ["mu"], mean).labels
-    ('own',)
-    """
-
-    name: str
-    parameters: Sequence[str]
-    estimate: Callable[[Data], Mapping[str, Sequence[float]]]
-    label: str = "own"
-
-    def __post_init__(self) -> None:
-        """Freeze the parameters' names."""
-        object.__setattr__(self, "parameters", tuple(self.parameters))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Name of the one method."""
-        return (self.label,)
-
-    def answer(self, draws: Draws) -> Block:
-        """Call the function on every data set."""
-        block = empty(draws.replicates, 1, len(self.parameters))
-        messages = [""] * len(draws.data)
-        for b, data in enumerate(draws.data):
-            began = time.perf_counter()
-            try:
-                if isinstance(data, Exception):
-                    block.status[b] = block.audit["status"][b] = Status.data_error
-                    messages[b] = describe(data)
-                else:
-                    with captured_warnings(draws.heard[b]):
-                        self._one(block, b, data, draws.level)
-            except STOPS:
-                raise
-            except BaseException as error:
-                if draws.strict:
-                    raise
-                block.status[b] = block.audit["status"][b] = Status.fit_error
-                messages[b] = describe(error)
-            block.audit["seconds"][b] = time.perf_counter() - began
-        return finished(block, draws, messages)
-
-    def _one(self, block: Block, b: int, data: Data, level: float) -> None:
-        """Write down the answer for one data set."""
-        answer = self.estimate(data)
-        right = isinstance(answer, Mapping) and set(answer) == set(self.parameters)
-        if not right or {np.size(values) for values in answer.values()} not in ({2}, {4}):
-            came = reprlib.repr(answer)
-            raise AnswerError(
-                f"estimator {self.name!r} returned {came}; due is a mapping from each of "
-                f"{list(self.parameters)} to (estimate, se) or (estimate, se, lower, upper)"
-            )
-        values = np.array([self._numbers(name, answer[name]) for name in self.parameters])
-        theta, se = values[:, 0], values[:, 1]
-        ends = (values[:, 2], values[:, 3]) if values.shape[1] == 4 else wald(theta, se, level, ())
-        good = np.isfinite(theta).all()
-        block.audit["success"][b] = good
-        block.audit["status"][b] = Status.ok if good else Status.not_converged
-        block.estimate[b] = theta
-        status = np.int8(Status.ok if good else Status.not_finite)
-        write(block, np.array([b]), 0, Inference(se, ends[0], ends[1], status))
-
-    def _numbers(self, name: str, values: Sequence[Any]) -> Array:
-        """Return what was answered for one parameter as numbers; None is nan."""
-        given = [np.nan if value is None else value for value in values]
-        what = f"estimator {self.name!r}: an answer for {name!r}"
-        return np.array([numbers_due(what, value, ()) for value in given])
-
-
 def _raise(error: BaseException, estimator: MaximumLikelihood, method: Method) -> NoReturn:
     """Let an error through, with the method's name where it is a sentence about an answer."""
     if isinstance(error, AnswerError):
@@ -479,72 +313,6 @@ def _raise(error: BaseException, estimator: MaximumLikelihood, method: Method) -
             f"estimator {estimator.name!r}, method {method.name!r}: {error}"
         ) from error
     raise error
-
-
-def describe(error: BaseException) -> str:
-    """Say in one line what was raised, and where."""
-    if isinstance(error, AnswerError):
-        return str(error)
-    where = location(traceback.extract_tb(error.__traceback__))
-    try:
-        text = " ".join(str(error).split())[:300]
-    except Exception:
-        text = "(it cannot be written as text)"
-    return f"{type(error).__name__}: {text}" + (f" ({where})" if where else "")
-
-
-def write(block: Block, rows: Array, m: int, inference: Inference) -> None:
-    """Put a method's answers into its rows, as far as they are answers (`judged`).
-
-    Raises
-    ------
-    AnswerError
-        When it is no `Inference`, or a shape or type is not the one due.
-    """
-    if not isinstance(inference, Inference):
-        raise AnswerError(
-            f"it returned {type(inference).__name__}; due is Inference(se, lower, upper, status)"
-        )
-    p = block.estimate.shape[1]
-    shape = (p,) if len(rows) == 1 and np.ndim(inference.se) < 2 else (len(rows), p)
-    ends = {name: getattr(inference, name) for name in ("se", "lower", "upper")}
-    found = {name: numbers_due(f"its {name}", values, shape) for name, values in ends.items()}
-    status = numbers_due("its status", inference.status, shape[:-1])
-    if not np.isin(status, list(Status)).all():
-        raise AnswerError(f"its status is {inference.status!r}; due is a simstudy.status.Status")
-    block.status[rows, m] = status = judged(**found, status=status)
-    for name, values in found.items():
-        getattr(block, name)[rows, m] = np.where((status == Status.ok)[..., None], values, np.nan)
-    block.audit["se_error"][rows] = np.fmax(block.audit["se_error"][rows], inference.error)
-
-
-def checked(estimator: Estimator, draws: Draws, block: Block) -> Block:
-    """Return the block of anyone's estimator, looked at like the answers of a method.
-
-    Raises
-    ------
-    AnswerError
-        When it is no `Block`, or an array has not the shape or type that is due.
-    """
-    if isinstance(estimator, MaximumLikelihood | FunctionEstimator):
-        return block  # every answer went through `write`
-    who = f"estimator {estimator.name!r}"
-    if not isinstance(block, Block):
-        raise AnswerError(f"{who} answered with {type(block).__name__}; due is a Block")
-    size = len(draws.replicates), len(estimator.labels), len(estimator.parameters)
-    due = {"replicate": size[:1], "estimate": size[::2], "status": size[:2], "seconds": size[:2]}
-    due |= dict.fromkeys(("se", "lower", "upper"), size)
-    found = {
-        name: numbers_due(f"{who}: {name}", getattr(block, name), shape)
-        for name, shape in due.items()
-    }
-    answered = block.status == Status.ok
-    status = judged(found["se"], found["lower"], found["upper"], block.status)
-    lost = answered & ~np.isfinite(found["estimate"]).all(axis=-1)[:, None]
-    status = np.where(lost, Status.not_finite, status).astype(np.int8)
-    blank = (answered & (status != Status.ok))[..., None]
-    ends = {name: np.where(blank, np.nan, found[name]) for name in ("se", "lower", "upper")}
-    return Block.from_arrays(block.arrays() | ends | {"status": status})
 
 
 def _audit(audit: Mapping[str, Array], b: int, fit: Fit) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simstudy.errors import StudyError
-from simstudy.estimators.maximum_likelihood import describe
+from simstudy.estimators.protocol import describe
 from simstudy.execution.dask_cluster import on_dask
 from simstudy.processes.names import process_name
 from simstudy.store.fingerprint import renewed, versions

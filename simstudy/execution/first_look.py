@@ -12,7 +12,7 @@ from simstudy.design.reproducibility import check_reproducible, other_random_sta
 from simstudy.design.study import Study
 from simstudy.engines.loop import block
 from simstudy.errors import StudyError
-from simstudy.estimators.maximum_likelihood import describe
+from simstudy.estimators.protocol import describe
 from simstudy.execution.supervisor import Local, NoWorkers, answer_alone
 from simstudy.execution.workers import start
 from simstudy.records.block import AnswerError, Block

@@ -20,7 +20,8 @@ from simstudy.design.loading import Reference
 from simstudy.design.study import Study
 from simstudy.engines.loop import block, draws_of
 from simstudy.errors import StudyError
-from simstudy.estimators.maximum_likelihood import Draws, MaximumLikelihood, describe, fitted_of
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of
+from simstudy.estimators.protocol import Draws, describe
 from simstudy.files.writing import atomic_path
 from simstudy.likelihood.fit import Fit
 from simstudy.methods.catalogue import Bootstrap, Fitted, OptimizerInverse, Source, Wald, place_of

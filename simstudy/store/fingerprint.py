@@ -20,7 +20,9 @@ import numpy as np
 from simstudy.design.loading import Reference
 from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
-from simstudy.estimators.maximum_likelihood import Estimator, FunctionEstimator, MaximumLikelihood
+from simstudy.estimators.function import FunctionEstimator
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
+from simstudy.estimators.protocol import Estimator
 from simstudy.user_code.code_hash import canonical_repr, hash_values
 from simstudy.user_code.dependencies import hash_statements, modules
 from simstudy.user_code.syntax import OTHER

@@ -24,7 +24,7 @@ from simstudy import (
 )
 from simstudy.design.checks import validate
 from simstudy.engines.loop import block
-from simstudy.estimators.maximum_likelihood import finished
+from simstudy.estimators.protocol import finished
 from simstudy.execution.replay import debug, replay, save, show
 from simstudy.likelihood.curvature import Inverse, invert
 from simstudy.methods import (

@@ -7,7 +7,7 @@ import cloudpickle
 import numpy as np
 
 from simstudy import load
-from simstudy.estimators.maximum_likelihood import describe
+from simstudy.estimators.protocol import describe
 from simstudy.execution.dask_cluster import by_value
 from simstudy.user_code.tracebacks import location
 
