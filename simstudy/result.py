@@ -13,11 +13,10 @@ import pandas as pd
 
 from simstudy.design import information_equality
 from simstudy.errors import StudyError
-from simstudy.evidence import remedies
 from simstudy.evidence.calibration import calibration
 from simstudy.evidence.comparison import compare
 from simstudy.evidence.summary import summarize
-from simstudy.evidence.verdicts import explain, verdicts
+from simstudy.evidence.verdicts import explain, remedies, verdicts
 from simstudy.files import writing as written
 from simstudy.files.writing import escape_formulas, parse_csv, save_csv
 from simstudy.records import rows as tables

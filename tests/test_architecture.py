@@ -70,20 +70,11 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         320,
         "a measure with its error, and the arithmetic that all measures share",
     ),
-    "plots/figures.py": (
-        1180,
-        "a list of ten figures, each one function; half of it are docstrings",
-    ),
     "user_code/dependencies.py": (320, "whose a file is, and what of the user's a study can reach"),
-    "evidence/remedies.py": (
-        330,
-        "a table of sentences, and the few lines that find the right one",
-    ),
     "execution/replay.py": (
         340,
         "a replicate again, in words, held against its row, saved, debugged",
     ),
-    "report/page.py": (780, "the words of the page, then one function for each section"),
     "result.py": (330, "what a folder holds, and everything that is written from it"),
     "execution/runner.py": (
         650,
@@ -98,10 +89,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         "kinds of pool, and one loop that leaves nothing without answer",
     ),
     "evidence/summary.py": (430, "both ways to the measures, of a study's table and of anybody's"),
-    "evidence/verdicts.py": (
-        870,
-        "the rule, the reasons and the headline read the same few numbers",
-    ),
 }
 
 OPTIONAL = {

@@ -291,7 +291,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"simstudy: the report failed; all replicates are stored in {shown}", file=sys.stderr)
         return INCOMPLETE
     if not options.quiet:
-        from simstudy.report.page import terminal_table
+        from simstudy.report.terminal import terminal_table
 
         print(terminal_table(published.verdicts))
         print(

@@ -6,11 +6,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import kstest, multinomial, norm, t
 
+from simstudy import plots
 from simstudy.evidence.bands import ecdf_bands
 from simstudy.evidence.calibration import calibration, covered, pit, untold
 from simstudy.evidence.measures import cover
 from simstudy.evidence.summary import summarize
-from simstudy.plots import figures as plots
+from simstudy.plots import sheet
 
 
 def small_samples(replicates=20_000, n=6):
@@ -323,7 +324,7 @@ def test_the_figure_of_a_right_asymmetric_interval_stays_within_its_bands():
     panels = {axes.get_title(loc="left") or axes.get_title(): axes
               for axes in plots.pit_ecdf(table).axes}  # fmt: skip
     colors = {name: [line.get_color() for line in axes.lines[1:]] for name, axes in panels.items()}
-    assert colors["log"] == [plots.BLUE]
-    assert colors["wald"] == [plots.VERMILLION]
+    assert colors["log"] == [sheet.BLUE]
+    assert colors["wald"] == [sheet.VERMILLION]
     assert colors["percentile"] == []
     assert [text.get_text() for text in panels["percentile"].texts] == ["not known at other levels"]

@@ -13,9 +13,8 @@ from scipy.special import ndtri
 from scipy.stats import binom, gamma
 from statsmodels.stats.proportion import proportion_confint
 
-from simstudy.evidence import remedies
 from simstudy.evidence.summary import summarize
-from simstudy.evidence.verdicts import Rule, Verdict, explain, headline, verdicts
+from simstudy.evidence.verdicts import Rule, Verdict, explain, headline, remedies, verdicts
 from simstudy.methods import METHODS
 
 Z = ndtri(0.975)

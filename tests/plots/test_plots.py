@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from made_tables import METHODS, UGLY, make_table, rename
+from simstudy import plots
 from simstudy.evidence.summary import summarize
-from simstudy.plots import figures as plots
+from simstudy.plots import intervals, names, sheet
 
 
 def cost_frame(performance):
@@ -132,9 +133,9 @@ def test_names_are_taken_as_they_are(name):
 
 def test_shortened_names_stay_apart():
     """Two names of 300 letters that differ in the middle get different labels."""
-    labels = plots._unique(UGLY, 24)
+    labels = names.unique_labels(UGLY, 24)
     assert len(set(labels.values())) == len(UGLY)
-    assert all(plots._width(label.replace("\\$", "$")) <= 24 for label in labels.values())
+    assert all(names.display_width(label.replace("\\$", "$")) <= 24 for label in labels.values())
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -221,7 +222,7 @@ def test_zip_closes_at_the_coverage(table):
     assert len(groups) == table["method"].nunique() * table["parameter"].nunique()
     for _, own in groups:
         covers = (own["lower"] <= own["truth"]) & (own["truth"] <= own["upper"])
-        pivots = plots._pivots(own)
+        pivots = intervals._pivots(own)
         assert (np.abs(pivots) <= 1).tolist() == covers.tolist()
 
 
@@ -244,9 +245,9 @@ def test_pivot_of_a_wald_interval_is_the_studentized_error():
     rows = pd.DataFrame({"estimate": estimate, "truth": 0.3})
     rows["lower"], rows["upper"] = estimate - 1.96 * se, estimate + 1.96 * se
     # one division in another order: a few units in the last place
-    assert_allclose(plots._pivots(rows), (estimate - 0.3) / (1.96 * se), rtol=1e-12)
+    assert_allclose(intervals._pivots(rows), (estimate - 0.3) / (1.96 * se), rtol=1e-12)
     rows["upper"] = np.inf
-    assert_allclose(plots._pivots(rows)[estimate < 0.3], 0, atol=0)
+    assert_allclose(intervals._pivots(rows)[estimate < 0.3], 0, atol=0)
 
 
 def test_nested_loop_follows_the_scenarios(performance):
@@ -299,7 +300,7 @@ def test_limits_of_agreement(small):
     wide = own.pivot(index="replicate", columns="method", values="se")[["opg", "observed"]].dropna()
     log = np.log(wide["opg"] / wide["observed"])
     expected = [log.mean() + k * 1.96 * log.std() for k in (-1, 0, 1)]
-    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_color() == plots.INK]
+    drawn = [line.get_ydata()[0] for line in axes.lines if line.get_color() == sheet.INK]
     assert_allclose(np.sort(np.log(drawn)), expected, rtol=1e-9)
 
 
@@ -328,7 +329,7 @@ def test_pit_is_the_distribution_of_the_pivot():
     points = line.get_xdata()
     expected = [(norm.cdf(estimate / 0.5) <= point).mean() - point for point in points]
     assert_allclose(line.get_ydata(), np.clip(expected, -0.157, 0.157), atol=1e-12)
-    assert line.get_color() == plots.VERMILLION
+    assert line.get_color() == sheet.VERMILLION
 
 
 def test_scenarios_are_named_by_what_differs():

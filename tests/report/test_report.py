@@ -9,12 +9,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from made_tables import METHODS, UGLY, make_table, rename
+from simstudy import plots
 from simstudy.evidence.calibration import calibration
 from simstudy.evidence.comparison import compare
 from simstudy.evidence.measures import MEASURES
 from simstudy.evidence.summary import summarize
 from simstudy.evidence.verdicts import Verdict, explain, headline, verdicts
-from simstudy.plots import figures as plots
+from simstudy.report import drawing, failures, filters, sections, terminal, words
 from simstudy.report import page as report
 from simstudy.status import Status
 
@@ -189,11 +190,11 @@ def test_first_screen_is_the_answer(written, table):
     found = verdicts(summarize(table))
     for sentence in headline(found):
         assert sentence in " ".join(Page(first).said)
-        assert report._markdown(sentence) in md
+        assert filters.markdown(sentence) in md
     cells = re.findall(r'<small class="name">([a-z ]+)</small></td>', first)
     assert sorted(cells) == sorted(word.replace("-", " ") for word in found["verdict"])
     for word in found["verdict"].unique():
-        assert report.WORDS[word].sign in first
+        assert words.WORDS[word].sign in first
     assert "The self-test passed." in first
 
 
@@ -204,8 +205,8 @@ def test_pairs_and_other_levels_stand_in_both_reports(written, table):
     cells = {(cells[0].strip(), cell.strip()) for cells in rows for cell in cells[1:]}
     for frame in (compare(table, "observed"), calibration(table)):
         for row in frame[np.isfinite(frame["value"])].to_dict("records"):
-            value, mcse = report._rounded(row["value"], row["mcse"])
-            shown = f"({mcse})" if mcse != "0" else report._number(row)["interval"]
+            value, mcse = words.rounded(row["value"], row["mcse"])
+            shown = f"({mcse})" if mcse != "0" else sections.number(row)["interval"]
             due = {f"{value} {shown}".strip(), f"{value} {shown}, n {row['n']}"}
             assert {(row["method"], text) for text in due} & cells
             assert f"<td>{value}{f'<small>{shown}</small>' if shown else ''}<" in html
@@ -225,7 +226,7 @@ def test_an_error_of_zero_is_not_shown_as_certainty(tmp_path):
         assert not re.search(r"\d \(0\)", text)
         assert "1 [0.912, 1.000]" in text
         assert "1.000 [.912, 1.000]" in text
-    assert "1.000 [.912,1]" in report.terminal_table(verdicts(summarize(table.assign(**wide))))
+    assert "1.000 [.912,1]" in terminal.terminal_table(verdicts(summarize(table.assign(**wide))))
 
 
 def test_the_few_that_answered_are_said_instead_of_their_coverage(tmp_path):
@@ -241,7 +242,7 @@ def test_the_few_that_answered_are_said_instead_of_their_coverage(tmp_path):
     assert html.count(few) == len(found)
     assert md.count("6 of 250 answered |") == len(found)
     assert "6 of 250 answered" in md.partition("###")[0]
-    assert report.terminal_table(found).count("only 6/250") == len(found)
+    assert terminal.terminal_table(found).count("only 6/250") == len(found)
 
 
 def test_a_relative_error_of_a_few_answers_is_left_out(tmp_path):
@@ -252,7 +253,7 @@ def test_a_relative_error_of_a_few_answers_is_left_out(tmp_path):
         numbers = {name: table[name].mask(lost) for name in ("estimate", "se", "lower", "upper")}
         table = table.assign(**numbers, status=np.where(lost, "fit_error", "ok"))
         found = summarize(table).set_index("measure").loc["relerror"]
-        shown = report._rounded(found["value"], found["mcse"])
+        shown = words.rounded(found["value"], found["mcse"])
         html, md = write(tmp_path / str(answers), table)
         assert ("{}<small>({})</small>".format(*shown) in html) == (answers == 30)
         assert ("| {} ({})".format(*shown) in md) == (answers == 30)
@@ -281,26 +282,26 @@ def test_the_cost_figure_is_of_the_scenario_with_the_most_faults():
     key = str(table["scenario"].unique()[1])
     found.loc[found["scenario"] == key, "verdict"] = "too-small"
     costs = make_costs(table)
-    figures = dict(report._figures(table, performance, found, costs, 0.95))
+    figures = dict(drawing.figures(table, performance, found, costs, 0.95))
     seconds, *coverages = figures["cost"].axes
     own = costs[costs["scenario"] == key].sort_values("seconds")
     assert_allclose(seconds.lines[0].get_xdata(), own["seconds"], rtol=1e-12)
     heads = [axes.get_title("left") for axes in coverages]
     assert heads == ["coverage, shape", "coverage, rate"]
     assert any("n=50" in text.get_text() for text in figures["pit_ecdf"].texts)
-    assert "cost" not in dict(report._figures(table, performance, found, None, 0.95))
+    assert "cost" not in dict(drawing.figures(table, performance, found, None, 0.95))
     free = costs.assign(seconds=0.0)
-    assert "cost" not in dict(report._figures(table, performance, found, free, 0.95))
+    assert "cost" not in dict(drawing.figures(table, performance, found, free, 0.95))
 
 
 def test_the_zip_plot_is_of_the_parameters_with_the_most_faults(monkeypatch):
-    monkeypatch.setattr(report, "ZIPS", 1)
+    monkeypatch.setattr(drawing, "ZIPS", 1)
     table = make_table(30, METHODS[:2], (20,), (0.5,))
     performance = summarize(table)
     for worst in ("shape", "rate"):
         found = verdicts(performance).assign(verdict="trust")
         found.loc[found["parameter"] == worst, "verdict"] = "too-small"
-        figures = dict(report._figures(table, performance, found, None, 0.95))
+        figures = dict(drawing.figures(table, performance, found, None, 0.95))
         own = plots.zip_plot(table[table["parameter"] == worst])
         assert len(figures["zip_plot"].axes) == len(METHODS[:2])
         for axes, alone in zip(figures["zip_plot"].axes, own.axes, strict=True):
@@ -309,17 +310,17 @@ def test_the_zip_plot_is_of_the_parameters_with_the_most_faults(monkeypatch):
 
 def test_every_word_has_its_sign_and_every_measure_its_meaning():
     """A new verdict or measure must be explained to the reader."""
-    assert set(report.WORDS) == {str(word) for word in Verdict}
-    short = [word.short for word in report.WORDS.values()]
+    assert set(words.WORDS) == {str(word) for word in Verdict}
+    short = [word.short for word in words.WORDS.values()]
     assert len(set(short)) == len(short)
     assert max(map(len, short)) <= 5
-    explained = {name for group in report.GROUPS.values() for name in group}
+    explained = {name for group in words.GROUPS.values() for name in group}
     assert explained == set(MEASURES) - {"n", "fail"}
 
 
 def test_failures_sum_to_what_was_asked(table):
     """Against counting by hand: one answer per scenario, method and replicate."""
-    found = report._failures(table, make_manifest(table))
+    found = failures.by_kind(table, make_manifest(table))
     one = table[table["parameter"] == "shape"]
     assert found["asked"] == len(one) == sum(kind["count"] for kind in found["kinds"])
     assert sum(line["asked"] for line in found["lines"]) == found["asked"]
@@ -340,7 +341,7 @@ def test_a_replicate_counts_once():
     hit = (table["replicate"] == 4) & (table["parameter"] == "rate")
     table["status"] = table["status"].astype(object).mask(hit, "not_finite")
     for rows in (table, table.iloc[::-1]):
-        found = report._failures(rows, make_manifest(table))
+        found = failures.by_kind(rows, make_manifest(table))
         assert {kind["name"]: kind["count"] for kind in found["kinds"]} == {
             "ok": 9,
             "not_finite": 1,
@@ -381,20 +382,20 @@ def test_replay_names_the_study_as_it_was_run():
         "study": {"name": "mine; rm x", "scenarios": [{"key": "a b"}]},
         "command": "simstudy run 'my studies/a;b.py' --replicates 5 --seed 3",
     }
-    line = report._replay(manifest, {"scenario": "a b", "replicate": 4})
+    line = failures._replay(manifest, {"scenario": "a b", "replicate": 4})
     assert shlex.split(line) == [
         "simstudy", "replay", "my studies/a;b.py", "--scenario", "0", "--replicate", "4", "--seed",
         "3",
     ]  # fmt: skip
     manifest["command"] = ""
-    line = report._replay(manifest, {"scenario": "a b", "replicate": 4})
+    line = failures._replay(manifest, {"scenario": "a b", "replicate": 4})
     assert shlex.split(line)[2] == "mine; rm x"
 
 
 def test_fits_tell_flag_from_truth(table):
     """False successes and false failures against counting by hand, and the plain run's distance."""
     audit = make_audit(table)
-    rows = report._fits(audit)
+    rows = failures.fits(audit)
     fine = audit["status"] == "ok"
     assert sum(row["wrong"] for row in rows) == (audit["success"] & ~fine).sum()
     assert sum(row["modest"] for row in rows) == (~audit["success"] & fine).sum()
@@ -423,13 +424,13 @@ def test_fits_tell_flag_from_truth(table):
 )
 def test_numbers_are_rounded_by_their_error(value, mcse, expected):
     """The second digit of the Monte Carlo error is the last that is shown."""
-    assert report._rounded(value, mcse) == expected
+    assert words.rounded(value, mcse) == expected
 
 
 def test_every_measure_is_shown_with_its_error_and_number(written, table):
     """One row against the frame; a share of 1 shows its interval, not an error of zero."""
     performance = summarize(table)
-    case = next(report._measures(performance, verdicts(performance)))
+    case = next(sections.measures(performance, verdicts(performance)))
     method, _, cells = next(row for row in case["rows"] if row[0].endswith("diagonal"))
     own = performance[
         (performance["method"] == method)
@@ -443,7 +444,7 @@ def test_every_measure_is_shown_with_its_error_and_number(written, table):
             assert_allclose(float(cells[name]["mcse"]), row["mcse"], rtol=0.051)
             assert abs(float(cells[name]["value"]) - row["value"]) <= 0.051 * row["mcse"]
     full = {"measure": "cover", "value": 1.0, "mcse": 0.0, "lower": 0.98, "upper": 1.0, "n": 200}
-    assert report._number(full) == {
+    assert sections.number(full) == {
         "value": "1", "mcse": "", "interval": "[0.980, 1.000]", "n": 200,
     }  # fmt: skip
     assert "n 57" in " ".join(Page(written[1]).said)  # estimates there, standard errors not
@@ -472,7 +473,7 @@ def test_names_from_outside_are_escaped(tmp_path):
     notes = ["<script>3</script>\x1b[31m"]
     html, md = write(tmp_path, table, manifest=manifest, notes=notes, audit=audit)
     drawn = [path.read_text(encoding="utf-8") for path in (tmp_path / "figures").iterdir()]
-    said = report.terminal_table(verdicts(summarize(table, exact=UGLY[0])))
+    said = terminal.terminal_table(verdicts(summarize(table, exact=UGLY[0])))
     for text in (html, md, said, *drawn):
         # no byte that a terminal obeys, no letter that turns the direction of a text
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
@@ -538,7 +539,7 @@ def test_report_of_a_thousand_replicates_stays_small(tmp_path):
 def test_terminal_table_fits_100_columns(methods, sizes, shapes):
     """Every case has its cell, and no line is longer than 100."""
     frame = verdicts(summarize(make_table(20, methods, sizes, shapes), exact=methods[0]))
-    text = report.terminal_table(frame)
+    text = terminal.terminal_table(frame)
     assert max(map(len, text.splitlines())) <= 100
     rows = text.partition("\n?")[0].splitlines()
     share = r"(?:\.\d{3}|1\.000) \[(?:\.\d{3}|1),(?:\.\d{3}|1)\]|\d+/20"
@@ -552,7 +553,7 @@ def test_terminal_table_fits_100_columns(methods, sizes, shapes):
 def test_terminal_table_says_each_verdict(table):
     """Against the frame, cell by cell, for one parameter."""
     frame = verdicts(summarize(table))
-    lines = report.terminal_table(frame).splitlines()
+    lines = terminal.terminal_table(frame).splitlines()
     own = frame[frame["parameter"] == "shape"]
     assert set(own["method"]) == set(METHODS)
     end = next(k for k, line in enumerate(lines) if line.startswith("rate "))
@@ -561,9 +562,9 @@ def test_terminal_table_says_each_verdict(table):
             line[len(method) :] for line in lines[:end] if line.startswith(f"{method} ")
         )
         due = [
-            (report.WORDS[row.verdict].short, f"{row.n}/{row.asked}")
-            if row.verdict in report.FEW
-            else (report.WORDS[row.verdict].short, f"{row.cover:.3f}".removeprefix("0"))
+            (words.WORDS[row.verdict].short, f"{row.n}/{row.asked}")
+            if row.verdict in words.FEW
+            else (words.WORDS[row.verdict].short, f"{row.cover:.3f}".removeprefix("0"))
             for row in rows.itertuples()
         ]
         assert re.findall(r"(\S+) ((?:\.|1\.)\d+|\d+/\d+)", line) == due
