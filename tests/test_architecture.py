@@ -62,17 +62,13 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         "anybody's columns, and every reason for which they are refused",
     ),
     "evidence/measures.py": (700, "one function per measure; two thirds are formulas and examples"),
-    "methods/catalogue.py": (
-        550,
-        "the protocol, five kinds of method and the catalogue in one view",
-    ),
     "evidence/montecarlo.py": (
         320,
         "a measure with its error, and the arithmetic that all measures share",
     ),
     "user_code/dependencies.py": (320, "whose a file is, and what of the user's a study can reach"),
     "execution/replay.py": (
-        340,
+        345,
         "a replicate again, in words, held against its row, saved, debugged",
     ),
     "result.py": (330, "what a folder holds, and everything that is written from it"),

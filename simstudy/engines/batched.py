@@ -35,17 +35,11 @@ from simstudy.likelihood.derivatives import Objective, natural_hessian, own_deri
 from simstudy.likelihood.fit import NO_MAXIMUM, Fit, closer, conditioning, in_words
 from simstudy.likelihood.model import Support, from_working, inside, slopes, to_working
 from simstudy.likelihood.standing import Standing, clear
-from simstudy.methods.catalogue import (
-    ExactHessian,
-    ExactScores,
-    Fitted,
-    Refits,
-    RiseHessian,
-    Source,
-    Wald,
-    resampled,
-)
 from simstudy.methods.covariance import Place
+from simstudy.methods.protocol import Fitted, Source
+from simstudy.methods.resampling import Refits, resampled
+from simstudy.methods.sources import ExactHessian, ExactScores, RiseHessian
+from simstudy.methods.wald import Wald
 from simstudy.records.block import Block, empty, join
 from simstudy.status import Status
 from simstudy.user_code.time_limit import STOPS

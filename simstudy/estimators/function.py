@@ -12,8 +12,8 @@ import numpy as np
 
 from simstudy.arrays import Array, Data
 from simstudy.estimators.protocol import Draws, describe, finished, write
-from simstudy.methods.catalogue import Inference
 from simstudy.methods.intervals import wald
+from simstudy.methods.protocol import Inference
 from simstudy.records.block import AnswerError, Block, empty, numbers_due
 from simstudy.status import Status
 from simstudy.user_code.time_limit import STOPS

@@ -16,8 +16,9 @@ from simstudy.likelihood.curvature import stacked
 from simstudy.likelihood.derivatives import Objective, objective, own_derivatives
 from simstudy.likelihood.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
 from simstudy.likelihood.model import Model
-from simstudy.methods.catalogue import Fitted, Method, Source, Wald
 from simstudy.methods.covariance import Place
+from simstudy.methods.protocol import Fitted, Method, Source
+from simstudy.methods.wald import Wald
 from simstudy.records.block import AnswerError, Block, empty
 from simstudy.status import Status
 from simstudy.user_code.time_limit import STOPS
@@ -73,7 +74,7 @@ class MaximumLikelihood:
                 raise ValueError(
                     f"estimator {self.name!r}: {method!r} is no method; a method has a name, "
                     "sources "
-                    "and is called with a fit (see simstudy.methods.catalogue.Method)"
+                    "and is called with a fit (see simstudy.methods.protocol.Method)"
                 )
         twice = {label for label in self.labels if self.labels.count(label) > 1}
         if twice:

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.methods.catalogue import Inference
+from simstudy.methods.protocol import Inference
 from simstudy.records.block import AnswerError, Block, judged, numbers_due
 from simstudy.status import Status
 from simstudy.user_code.tracebacks import location

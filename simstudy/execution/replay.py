@@ -24,7 +24,11 @@ from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of
 from simstudy.estimators.protocol import Draws, describe
 from simstudy.files.writing import atomic_path
 from simstudy.likelihood.fit import Fit
-from simstudy.methods.catalogue import Bootstrap, Fitted, OptimizerInverse, Source, Wald, place_of
+from simstudy.methods.covariance import place_of
+from simstudy.methods.optimizer import OptimizerInverse
+from simstudy.methods.protocol import Fitted, Source
+from simstudy.methods.resampling import Bootstrap
+from simstudy.methods.wald import Wald
 from simstudy.records.block import Block, Cell
 from simstudy.status import Status
 from simstudy.store.fingerprint import describe as describe_study

@@ -47,7 +47,7 @@ from simstudy.execution.supervisor import (
 from simstudy.execution.workers import start
 from simstudy.files.folder_lock import WHOLE, lock_folder, lock_manifest, move_aside
 from simstudy.files.writing import relative_path
-from simstudy.methods.catalogue import Refits
+from simstudy.methods.resampling import Refits
 from simstudy.processes.interrupts import (
     interruptible,
     raise_if_interrupted,

@@ -26,27 +26,23 @@ from simstudy.methods.catalogue import (
     SANDWICH,
     SANDWICH_CENTRAL,
     SANDWICH_LOG_WALD,
-    Bootstrap,
+    with_log_wald,
+)
+from simstudy.methods.covariance import place_of
+from simstudy.methods.optimizer import OptimizerInverse, PlainRun
+from simstudy.methods.protocol import Fitted, Inference, Method, Source
+from simstudy.methods.resampling import Bootstrap, Refits, resampled
+from simstudy.methods.sources import (
     CentralScores,
     ExactHessian,
     ExactScores,
-    Fitted,
     FixedStepHessian,
-    Inference,
-    Method,
-    OptimizerInverse,
-    PlainRun,
-    Refits,
     RiseHessian,
     ScoreHessian,
-    Source,
     StatsmodelsHessian,
-    Wald,
-    place_of,
-    resampled,
-    standard,
-    with_log_wald,
 )
+from simstudy.methods.standard import standard
+from simstudy.methods.wald import Wald
 
 __all__ = [
     "BFGS_INVERSE",

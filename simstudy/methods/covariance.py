@@ -16,6 +16,7 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.curvature import Curvature, Inverse, invert
+from simstudy.likelihood.fit import Fit
 from simstudy.status import Status
 
 
@@ -35,6 +36,11 @@ class Place:
     loglik: Array
     edm: Array
     hessian: Array
+
+
+def place_of(fit: Fit) -> Place:
+    """Reduce a fit to what a diagnosis needs."""
+    return Place(fit.theta, np.asarray(fit.loglik), np.asarray(fit.edm), fit.hessian)
 
 
 Formula = Callable[[Curvature], Inverse]

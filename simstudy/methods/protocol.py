@@ -1,0 +1,92 @@
+"""What a method and a source are: the two roles on which every standard error hangs.
+
+A method names its **sources**, the expensive things computed once per fit and shared by all methods
+that name them (a Hessian, the outer product of the scores, a plain optimizer run, refits), and
+makes standard errors and intervals from them. `Wald` does so by functions of arrays for all fits of
+a block at once; any other callable with a name and sources answers for one fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from simstudy.arrays import Array
+from simstudy.likelihood.derivatives import Objective
+from simstudy.likelihood.fit import Fit
+from simstudy.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """One data set with its fit: all that a source or a method may look at.
+
+    Attributes
+    ----------
+    target : Objective
+        The model bound to the data.
+    fit : Fit
+        The fit whose `theta` is the estimate.
+    level : float
+        Of the intervals.
+    stream : callable
+        `stream(purpose) -> numpy.random.Generator` of this replicate.
+    """
+
+    target: Objective
+    fit: Fit
+    level: float
+    stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Standard errors and interval ends `(..., p)`, with the `Status` `(...)` of each answer.
+
+    A method without a standard error gives nan in its place; `simstudy.records.block.judged` says
+    what else is legal. Nothing is broadcast.
+
+    `failed` counts the refits that failed on the way; `error` is the estimated relative error of
+    standard errors from differences, nan where there is none to tell.
+    """
+
+    se: Array
+    lower: Array
+    upper: Array
+    status: Array
+    failed: int = 0
+    error: Array | float = np.nan
+
+
+class Source(Protocol):
+    """Something computed once per fit. Equal sources are computed once; hashable, so frozen.
+
+    `needs` names the exact derivatives it uses: any of "score", "hessian". One that takes terms of
+    the log-likelihood for those of single observations (scores, resamples) says so by an attribute
+    `by_observation = True`: it is refused where terms look at other observations.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the exact derivatives it uses."""
+
+    def __call__(self, fitted: Fitted) -> Any:
+        """Compute it for one fit."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """What a study calls a method."""
+
+    @property
+    def name(self) -> str:
+        """Name in the tables."""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What it needs computed."""
+
+    def __call__(self, fitted: Fitted, *sourced: Any) -> Inference:
+        """Answer for one fit, given what its sources returned, in their order."""
