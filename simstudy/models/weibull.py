@@ -31,11 +31,15 @@ def draw_censored(
     rng: np.random.Generator, *, n: int, shape: float, scale: float, censor: float
 ) -> dict[str, Array]:
     """Draw n values, cut at `censor`: time, event (0 or 1) and limit, each `(n,)`."""
-    values = scale * rng.weibull(shape, size=n)
+    return cut(scale * rng.weibull(shape, size=n), censor)
+
+
+def cut(values: Array, censor: float) -> dict[str, Array]:
+    """Cut times `(n,)` at `censor`: time, event (0 or 1) and limit, each `(n,)`."""
     return {
         "time": np.minimum(values, censor),
         "event": (values <= censor).astype(float),
-        "limit": np.full(n, float(censor)),
+        "limit": np.full(len(values), float(censor)),
     }
 
 
@@ -129,20 +133,25 @@ def expected_censored(theta: Array, data: Data) -> Array:
 def _expected(theta: Array, limits: Array, counts: Array) -> Array:
     """Fisher information of so many observations at each limit, `(2, 2)`."""
     shape, scale = theta[0], theta[1]
-    # exp(-50) and the integrals' part below exp(-45) are under the rounding error of their sums
-    q = np.minimum((limits / scale) ** shape, 50.0)
-    nodes, weights = np.polynomial.legendre.leggauss(120)
-    half = (np.log(q) + 45)[:, None] / 2
-    s = half * (nodes + 1) - 45
-    mass = half * weights * np.exp(s - np.exp(s))
-    first, second = ((1 + s) * mass).sum(axis=1), ((1 + s) ** 2 * mass).sum(axis=1)
+    first, second, mass = integrals((limits / scale) ** shape)
     cross = -counts @ first / scale
     return np.array(
         [
             [counts @ second / shape**2, cross],
-            [cross, (shape / scale) ** 2 * (counts @ -np.expm1(-q))],
+            [cross, (shape / scale) ** 2 * (counts @ mass)],
         ]
     )
+
+
+def integrals(q: Array) -> tuple[Array, Array, Array]:
+    """Integrals of 1 + log z, its square, and 1, times exp(-z), over (0, q), each `(n,)`."""
+    # exp(-50) and the integrals' part below exp(-45) are under the rounding error of their sums
+    q = np.minimum(q, 50.0)
+    nodes, weights = np.polynomial.legendre.leggauss(120)
+    half = (np.log(q) + 45)[:, None] / 2
+    s = half * (nodes + 1) - 45
+    mass = half * weights * np.exp(s - np.exp(s))
+    return ((1 + s) * mass).sum(axis=1), ((1 + s) ** 2 * mass).sum(axis=1), -np.expm1(-q)
 
 
 MODEL = Model(

@@ -26,18 +26,26 @@ from simstudy.likelihood.fit import maximize
 from simstudy.likelihood.model import Model, inside
 from simstudy.methods.covariance import meat, observed, opg, sandwich
 from simstudy.models import (
+    beta,
     binomial,
     exponential,
     gamma,
+    inverse_gaussian,
+    linear,
+    logistic,
     logit,
+    lognormal,
     negative_binomial,
     normal,
+    normal_mixture,
     poisson,
     poisson_regression,
     probit,
     regression,
     student_t,
     weibull,
+    weibull_regression,
+    zero_inflated_poisson,
 )
 from simstudy.status import Status
 
@@ -70,6 +78,41 @@ def censored(limit: float) -> tuple[Any, Any]:
 def counts(most: int) -> tuple[Any, Any]:
     """All counts below `most`, each with measure 1."""
     return np.arange(float(most)), np.ones(most)
+
+
+def unit() -> tuple[Any, Any]:
+    """Nodes and measure on (0, 1): trapezoids in the logit, exact to rounding if smooth."""
+    s = np.arange(-90, 35, 0.05)
+    return expit(s), 0.05 * expit(s) * expit(-s)
+
+
+def survivors(limit: float) -> tuple[Any, Any]:
+    """All times up to the limit, and survival to it, at each of the rows of covariates."""
+    data, measure = censored(limit)
+    many = {name: np.tile(values, len(ROWS)) for name, values in data.items()}
+    return many | {"x": np.repeat(ROWS, len(measure), axis=0)}, np.tile(measure, len(ROWS))
+
+
+def outcomes() -> tuple[Any, Any]:
+    """The real line at each of the rows of covariates."""
+    y, measure = real()
+    return (
+        {"y": np.tile(y, len(ROWS)), "x": np.repeat(ROWS, len(y), axis=0)},
+        np.tile(measure, len(ROWS)),
+    )
+
+
+def mixed(theta: Any, data: Any) -> Any:
+    """Two normal densities, weighed and added."""
+    share, mu, gap, *sigmas = theta
+    one, two = stats.norm(mu, sigmas[0]), stats.norm(mu + gap, sigmas[-1])
+    return np.logaddexp(np.log(1 - share) + one.logpdf(data), np.log(share) + two.logpdf(data))
+
+
+def inflated(theta: Any, data: Any) -> Any:
+    """The sure zeros and a Poisson distribution."""
+    zero, mean = theta
+    return np.log(zero * (data == 0) + (1 - zero) * stats.poisson(mean).pmf(data))
 
 
 def rows(most: int) -> tuple[Any, Any]:
@@ -212,6 +255,48 @@ CASES = [
         factors={"dispersion": 0.05}, nodes=lambda: rows(200),
         reference=negative_binomial_reference, **three(negative_binomial),
     ),
+    Case(
+        lognormal.MODEL, lognormal.MECHANISM, {"mu": -0.5, "sigma": 0.8},
+        lambda t, y: stats.lognorm(t[1], scale=np.exp(t[0])).logpdf(y), positive, ONE,
+    ),
+    Case(
+        beta.MODEL, beta.MECHANISM, {"a": 1.7, "b": 2.5},
+        lambda t, y: stats.beta(*t).logpdf(y), unit, ONE,
+    ),
+    Case(
+        inverse_gaussian.MODEL, inverse_gaussian.MECHANISM, {"mu": 1.4, "shape": 2.0},
+        lambda t, y: stats.invgauss(t[0] / t[1], scale=t[1]).logpdf(y), positive, ONE, (1, 1),
+    ),
+    Case(
+        logistic.MODEL, logistic.MECHANISM, {"mu": 0.5, "sigma": 1.3},
+        lambda t, y: stats.logistic(*t).logpdf(y), real, ONE, (1, 1),
+    ),
+    Case(
+        zero_inflated_poisson.MODEL, zero_inflated_poisson.MECHANISM, {"zero": 0.3, "mean": 2.0},
+        inflated, lambda: counts(60), ONE,
+    ),
+    Case(
+        normal_mixture.MODEL, normal_mixture.MECHANISM,
+        {"share": 0.4, "mu": -1.0, "gap": 3.0, "sigma": 0.8}, mixed, real, ONE,
+    ),
+    Case(
+        normal_mixture.TWO_SPREADS_MODEL, normal_mixture.TWO_SPREADS_MECHANISM,
+        {"share": 0.4, "mu": -1.0, "gap": 3.0, "sigma": 0.8, "sigma2": 1.1}, mixed, real, ONE,
+    ),
+    Case(
+        factors={"sigma": 1.3}, nodes=outcomes,
+        reference=lambda t, d: stats.norm(d["x"] @ t[:-1], t[-1]).logpdf(d["y"]), **three(linear),
+    ),
+    Case(
+        factors={"shape": 1.6, "censor": 1.2}, nodes=lambda: survivors(1.2),
+        reference=lambda t, d: survival(
+            stats.weibull_min(t[-1], scale=np.exp(d["x"] @ t[:-1])), d
+        ),
+        **three(
+            weibull_regression,
+            sample={"time": np.ones(4), "event": np.ones(4), "limit": np.full(4, 1.2), "x": ROWS},
+        ),
+    ),
 ]  # fmt: skip
 NAMES = [f"{case.model.name}-{i}" for i, case in enumerate(CASES)]
 every = pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -225,6 +310,12 @@ WRONG = [
     (poisson_regression.model(list(SLOPES)),
      poisson_regression.wrong_negative_binomial(regression.fixed(ROWS), SLOPES),
      {"dispersion": 0.5}),
+    (lognormal.MODEL, lognormal.WRONG_GAMMA, {"shape": 0.5, "rate": 2.0}),
+    (beta.MODEL, beta.WRONG_LOGIT_NORMAL, {"center": 0.5, "spread": 2.0}),
+    (inverse_gaussian.MODEL, inverse_gaussian.WRONG_LOGNORMAL, {"mu": 1.5, "spread": 0.8}),
+    (logistic.MODEL, logistic.WRONG_NORMAL, {"mu": 1.0, "spread": 2.0}),
+    (zero_inflated_poisson.MODEL, zero_inflated_poisson.WRONG_NEGATIVE_BINOMIAL,
+     {"zero": 0.3, "mean": 3.0, "dispersion": 0.5}),
 ]  # fmt: skip
 
 
@@ -412,6 +503,23 @@ def test_pseudo_truth_makes_the_mean_score_zero(model, mechanism, factors):
     assert stats.chi2.sf(total @ np.linalg.solve(scores.T @ scores, total), len(total)) > 1e-6
     squares = scores**2
     gap = squares.mean(axis=0) - np.diagonal(model.expected(theta, data)) / len(scores)
+    assert (np.abs(gap) > 10 * squares.std(axis=0) / np.sqrt(len(scores))).any()
+
+
+def test_spreading_errors_leave_the_coefficients_and_move_their_variance():
+    """Mean score of the coefficients zero (p > 1e-6), its variance more than 10 MCSE off."""
+    mechanism = linear.wrong_spreading(regression.fixed(ROWS), SLOPES)
+    data = mechanism.draw(np.random.default_rng(5), n=200_000, sigma=0.5, spreading=0.4)
+    truth = mechanism.truth(n=200_000, sigma=0.5, spreading=0.4)
+    assert truth == SLOPES
+    beta = np.array(list(truth.values()))
+    sigma = np.sqrt(np.mean((data["y"] - data["x"] @ beta) ** 2))
+    theta = np.append(beta, sigma)
+    scores = linear.score(theta, data)[:, :-1]
+    total = scores.sum(axis=0)
+    assert stats.chi2.sf(total @ np.linalg.solve(scores.T @ scores, total), len(total)) > 1e-6
+    squares = scores**2
+    gap = squares.mean(axis=0) - np.diagonal(linear.expected(theta, data))[:-1] / len(scores)
     assert (np.abs(gap) > 10 * squares.std(axis=0) / np.sqrt(len(scores))).any()
 
 
