@@ -71,7 +71,7 @@ def told_of(folder: Path, path: Path, chance: random.Random) -> bool:
     if content:
         flip(path, chance)
     try:
-        Store(folder).gather_runs()
+        Store(folder).manifest_file.gather_shares()
         Result(folder).report()
     except StudyError:
         pass

@@ -76,10 +76,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         650,
         "the loop over workers with what watches it: progress, settling, restart",
     ),
-    "store/journal.py": (
-        620,
-        "everything that writes or reads a results folder, and nothing else does",
-    ),
     "execution/supervisor.py": (
         340,
         "kinds of pool, and one loop that leaves nothing without answer",

@@ -80,7 +80,7 @@ def collect(folder: Path) -> int:
         print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
     if store.begun():
         with lock_manifest(folder):
-            for path in store.gather_runs():
+            for path in store.manifest_file.gather_shares():
                 print(f"damaged note of a share's run moved aside: {path}", file=sys.stderr)
     print(f"report: {Result(folder).report()}")
     return status(folder)

@@ -33,6 +33,7 @@ from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.execution.dask_cluster import Dask, by_value, on_dask
 from simstudy.execution.executors import Home, survey
 from simstudy.execution.first_look import Look, first_look, isolated_look
+from simstudy.execution.options import results_folder
 from simstudy.execution.progress import Failures, Progress, Stopped
 from simstudy.execution.supervisor import (
     IN_FLIGHT,
@@ -58,7 +59,7 @@ from simstudy.processes.interrupts import (
 from simstudy.records.block import Block
 from simstudy.status import Status
 from simstudy.store import witness
-from simstudy.store.journal import Store, placed
+from simstudy.store.journal import Store
 from simstudy.user_code.time_limit import Limit
 from simstudy.warning_capture import suppressed_output
 
@@ -196,7 +197,9 @@ def run(
     began = time.monotonic()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     study = _with(study, replicates, seed)
-    store = Store(placed(out, study.name))  # before any of the study's code may change folder
+    store = Store(
+        results_folder(out, study.name)
+    )  # before any of the study's code may change folder
     shown = relative_path(store.folder, Path.cwd())
     set_last_words(
         f"what {shown} holds stays" if store.begun() else "nothing is stored yet", command
@@ -232,7 +235,7 @@ def run(
             _begun_with(engine, store)  # by another share, meanwhile
             store.open(study, reference, {**chose, "command": command}, known,
                        shared=shard is not None, accept_code=accept_code)  # fmt: skip
-            store.accept(differing)
+            store.manifest_file.add_accepted(differing)
         asked = study.replicates * len(study.scenarios)
 
         def tell(done: int) -> None:
@@ -247,7 +250,7 @@ def run(
             print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
         size, first = (size, size) if size else _sizes(engine, study, pace, jobs)
         todo = {}
-        for since in store.begun_with():
+        for since in store.extensions():
             pending = store.pending(study, study.replicates, size, since)
             tasks = [task for task in pending if task[0] in chosen]
             tasks = tasks if shard is None else _share(tasks, study.replicates, *shard)
@@ -272,9 +275,9 @@ def run(
                  "compiling": round(progress.compiling, 3)}  # fmt: skip
         if shard is None:
             with lock_manifest(store.folder):
-                store.note_run(entry)
+                store.manifest_file.add_run(entry)
         else:
-            store.note_share(share, entry)
+            store.manifest_file.keep_share(share, entry)
     done = _done(study, store)
     tell(done)
     return Outcome(store.folder, done, asked, computed, seconds, stopped, fits)
@@ -284,7 +287,7 @@ def _done(study: Study, store: Store) -> int:
     """Count the replicates that are stored of those asked for, over all scenarios."""
     pending = [
         last - first
-        for since in store.begun_with()
+        for since in store.extensions()
         for _, first, last in store.pending(study, study.replicates, 10**9, since)
     ]
     return study.replicates * len(study.scenarios) - sum(pending)
@@ -313,7 +316,7 @@ def _blocks(
                 if answer.differing and not known.issuperset(answer.differing):
                     known |= set(answer.differing)
                     with lock_manifest(store.folder):
-                        store.accept(answer.differing)
+                        store.manifest_file.add_accepted(answer.differing)
                 found = {name: Block.from_arrays(arrays) for name, arrays in answer.arrays.items()}
                 if task[1] == 0:
                     alike(part, task[0], found)

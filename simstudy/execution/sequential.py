@@ -19,9 +19,10 @@ from simstudy.errors import StudyError
 from simstudy.evidence.sample_size import errors, pilot, target
 from simstudy.evidence.summary import summarize
 from simstudy.evidence.verdicts import RULE, Rule, verdicts
+from simstudy.execution.options import results_folder
 from simstudy.execution.runner import Outcome, run
 from simstudy.records import rows as tables
-from simstudy.store.journal import Store, placed
+from simstudy.store.journal import Store
 from simstudy.store.looks import End, note
 
 FIRST = 250
@@ -142,7 +143,7 @@ def run_until(
     if shard is not None:
         raise StudyError("a share of a run cannot tell when the whole is precise enough: leave "
                          "until out, or the share")  # fmt: skip
-    options["out"] = placed(options.get("out"), study.name)
+    options["out"] = results_folder(options.get("out"), study.name)
     chosen = list(range(len(study.scenarios)) if scenarios is None else scenarios)
     going = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
     ended: dict[int, End] = {}

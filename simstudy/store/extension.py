@@ -1,8 +1,8 @@
 """What a study gained since its folder was begun: which methods came when, and their blocks joined.
 
 A folder is begun with extension 0. Methods and estimators that come later belong to extension 1, 2,
-and so on; a block's file holds those of the extensions `since` to `upto`, and the rest of a row
-comes from another file.
+and so on; a block's file holds those from one extension to another, and the rest of a row comes
+from another file.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from simstudy.records.block import Block, Cell, empty, join, leading
 from simstudy.status import Status
 from simstudy.warning_capture import SEPARATOR
 
-Since = dict[str, dict[str, int]]
+Numbers = dict[str, dict[str, int]]
+"""The extension with which each method came, by estimator."""
+
 UNFINISHED = (Status.timeout, Status.crashed)
 
 
-def since(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> Since:
+def numbered(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> Numbers:
     """Number the extension with which each method came, by estimator.
 
     Parameters
@@ -32,9 +34,9 @@ def since(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> Since:
 
     Examples
     --------
-    >>> from simstudy.store.extension import since
+    >>> from simstudy.store.extension import numbered
     >>> begun = {"estimators": [{"name": "a", "methods": ["x"], "since": {"x": 0}}]}
-    >>> since(begun, {"estimators": [{"name": "a", "methods": ["y", "x"]}]})
+    >>> numbered(begun, {"estimators": [{"name": "a", "methods": ["y", "x"]}]})
     {'a': {'y': 1, 'x': 0}}
     """
     before = {} if stored is None else {e["name"]: e["since"] for e in stored["estimators"]}
@@ -50,13 +52,13 @@ def since(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> Since:
 
 def extended(stored: Mapping[str, Any] | None, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study as the manifest is to keep it: each method numbered, none of it lost."""
-    numbers = since(stored, asked)
+    numbers = numbered(stored, asked)
     estimators = [entry | {"since": numbers[entry["name"]]} for entry in asked["estimators"]]
     most = max(asked["replicates"], 0 if stored is None else stored["replicates"])
     return {**asked, "replicates": most, "estimators": estimators}
 
 
-def methods(numbers: Since, first: int, last: int) -> dict[str, list[str]]:
+def methods(numbers: Numbers, first: int, last: int) -> dict[str, list[str]]:
     """List the methods of the extensions from `first` to `last`, by estimator.
 
     Examples
@@ -89,7 +91,7 @@ def gaps(spans: Collection[tuple[int, int]], replicates: int) -> list[tuple[int,
     return found
 
 
-def together(
+def join_methods(
     cell: Cell, parts: Sequence[tuple[Sequence[str], Sequence[Block]]], most: int | None
 ) -> Block:
     """Join the blocks of one cell, whatever methods they hold.

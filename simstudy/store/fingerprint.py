@@ -53,7 +53,7 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
                 "truth": {name: float(value) for name, value in scenario.truth.items()},
                 "only": list(scenario.only),
                 "code": write(
-                    [scenario.mechanism.draw, scenario.mechanism.truth, *_words(scenario)]
+                    [scenario.mechanism.draw, scenario.mechanism.truth, *_texts(scenario)]
                 ),
             }
             for scenario in study.scenarios
@@ -169,7 +169,7 @@ def _comparable(
     return kept
 
 
-def _words(scenario: Scenario) -> list[str]:
+def _texts(scenario: Scenario) -> list[str]:
     """List the factors that may name a file."""
     return [value for value in scenario.factors.values() if isinstance(value, str)]
 

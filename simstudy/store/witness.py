@@ -90,14 +90,14 @@ def answers(study: Study, blocks: Mapping[int, Mapping[str, Block]], made: str) 
     }  # fmt: skip
 
 
-def together(one: Mapping[str, Any], other: Mapping[str, Any]) -> Answers:
+def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> Answers:
     """Return what is known together; where both know a scenario's estimator or method, the first.
 
     Examples
     --------
-    >>> from simstudy.store.witness import together
-    >>> together({"a": {"mle": {"bits": "", "methods": {"x": 1}}}},
-    ...          {"a": {"mle": {"bits": "", "methods": {"x": 2, "y": 3}}}, "b": {}})
+    >>> from simstudy.store.witness import merged
+    >>> merged({"a": {"mle": {"bits": "", "methods": {"x": 1}}}},
+    ...        {"a": {"mle": {"bits": "", "methods": {"x": 2, "y": 3}}}, "b": {}})
     {'a': {'mle': {'bits': '', 'methods': {'x': 1, 'y': 3}}}, 'b': {}}
     """
     every = {key: {**other.get(key, {}), **one.get(key, {})} for key in (*one, *other)}

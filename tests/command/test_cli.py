@@ -18,7 +18,8 @@ import simstudy.result
 from simstudy import Result, __main__, run
 from simstudy.command import main as cli
 from simstudy.status import Status
-from simstudy.store.journal import Store, folder
+from simstudy.store.block_files import scenario_folder
+from simstudy.store.journal import Store
 
 HOME = Path(simstudy.__file__).parents[1]
 FILE = '''"""Does the rate hold?
@@ -553,7 +554,9 @@ def test_replay_of_what_changes_by_itself_says_that_nothing_known_changed(capsys
     found.se[2] *= 1 + 2**-52
     piece.path.unlink()
     store._save(piece.scenario, piece.first, piece.last, {name: found}, 0)
-    index = [folder(s["key"]) for s in store.manifest()["study"]["scenarios"]].index(piece.scenario)
+    index = [scenario_folder(s["key"]) for s in store.manifest()["study"]["scenarios"]].index(
+        piece.scenario
+    )
     capsys.readouterr()
     assert execute("replay", "mine", "--scenario", index, "--replicate", 2) == 2
     said = capsys.readouterr().out

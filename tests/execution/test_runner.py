@@ -272,7 +272,10 @@ def test_a_damaged_block_of_an_extended_study_is_run_again(tmp_path, expected):
     execute(undisturbed(), tmp_path / "r", size=5)
     pieces = Store(tmp_path / "r").pieces()
     assert len(pieces) == 8
-    assert [(piece.since, piece.upto) for piece in pieces[:2]] == [(0, 0), (1, 1)]
+    assert [(piece.first_extension, piece.last_extension) for piece in pieces[:2]] == [
+        (0, 0),
+        (1, 1),
+    ]
     for piece in (pieces[0], pieces[-1]):
         content = piece.path.read_bytes()
         piece.path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])

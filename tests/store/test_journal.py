@@ -19,7 +19,9 @@ from simstudy.methods.covariance import observed, opg
 from simstudy.methods.intervals import log_wald
 from simstudy.models import exponential, normal
 from simstudy.records.block import Block
-from simstudy.store.journal import Store, describe, differences, folder
+from simstudy.store.block_files import scenario_folder
+from simstudy.store.fingerprint import describe, differences
+from simstudy.store.journal import Store
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED])
 RUN = {"engine": "loop", "engine_why": "", "jobs": 1, "command": ""}
@@ -531,7 +533,7 @@ def test_a_block_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_keys_that_differ_only_in_illegal_characters_have_their_own_folders():
     keys = ["a/b", "a:b", "a b", "a_b", "a\\b", "a?b", "a\nb", "ä", "ö", "A", "a", "..", ".", "con",
             " ", "a" * 300, "a" * 299 + "b"]  # fmt: skip
-    folders = [folder(key) for key in keys]
+    folders = [scenario_folder(key) for key in keys]
     assert len({name.lower() for name in folders}) == len(keys)
     for name in folders:
         assert len(name) <= 100
@@ -559,7 +561,7 @@ def test_scenarios_with_such_keys_are_kept_apart(tmp_path):
 
 def test_the_manifest_says_what_was_run(tmp_path):
     study, store = stored(tmp_path, rates(fewer={"observed": 4}, aims="Aims in größe."))
-    store.note_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
+    store.manifest_file.add_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
     manifest = json.loads((store.folder / "manifest.json").read_text(encoding="utf-8"))
     assert manifest.pop("checksum")
     assert manifest == store.manifest()
@@ -580,7 +582,7 @@ def test_the_manifest_says_what_was_run(tmp_path):
 
 def test_runs_are_kept_when_the_folder_is_taken_again(tmp_path):
     study, store = stored(tmp_path)
-    store.note_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
+    store.manifest_file.add_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
     store.open(study, None, RUN)
     assert len(store.manifest()["runs"]) == 1
 
@@ -591,11 +593,11 @@ def test_runs_are_kept_when_the_folder_is_taken_again(tmp_path):
 def test_a_damaged_note_of_a_shares_run_is_moved_aside(tmp_path, content):
     _, store = stored(tmp_path)
     entry = {"started": "2026-01-01T10:00", "seconds": 1.0, "replicates": 12}
-    store.note_share("1-of-2", entry)
+    store.manifest_file.keep_share("1-of-2", entry)
     (store.folder / "shares" / "2-of-2.json").write_bytes(content)
-    assert store.gather_runs() == [store.folder / "damaged" / "2-of-2.json"]
+    assert store.manifest_file.gather_shares() == [store.folder / "damaged" / "2-of-2.json"]
     assert store.manifest()["runs"] == [entry]
-    assert store.gather_runs() == []
+    assert store.manifest_file.gather_shares() == []
     assert store.manifest()["runs"] == [entry]
 
 
@@ -670,7 +672,7 @@ def test_what_is_edited_in_the_manifest_changes_no_result(tmp_path, old, new):
 def test_flipped_bits_of_the_manifest_are_found_or_harmless(tmp_path):
     """`make chaos` flips more of them."""
     _, store = stored(tmp_path)
-    store.note_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
+    store.manifest_file.add_run({"started": "2026-01-01", "seconds": 1.0, "replicates": 12})
     path, before = store.folder / "manifest.json", store.manifest()
     content = path.read_bytes()
     rng = np.random.default_rng(1)
@@ -691,11 +693,11 @@ def test_a_manifest_is_made_again_as_it_was_last_extended(tmp_path):
                  estimators=[replace(RATE, methods=[OBSERVED, BOOTSTRAP])],
                  replicates=8)  # fmt: skip
     store.open(more, None, RUN)
-    for since in store.begun_with():
-        part = more if since == 0 else more.part(store.methods(since))
-        for index, first, last in store.pending(more, 8, 3, since):
+    for extension in store.extensions():
+        part = more if extension == 0 else more.part(store.methods(extension))
+        for index, first, last in store.pending(more, 8, 3, extension):
             found = block(part, index, first, last)
-            store.save(more.scenarios[index].key, first, last, found, since)
+            store.save(more.scenarios[index].key, first, last, found, extension)
     before, expected = store.manifest(), by_scenario(store)
     (store.folder / "manifest.json").unlink()
     again = Store(store.folder)
@@ -707,7 +709,7 @@ def test_a_manifest_is_made_again_as_it_was_last_extended(tmp_path):
 def test_a_scenario_without_blocks_comes_back_with_the_study(tmp_path):
     study, store = stored(tmp_path)
     for piece in store.pieces():
-        if piece.scenario == folder(study.scenarios[0].key):
+        if piece.scenario == scenario_folder(study.scenarios[0].key):
             piece.path.unlink()
     (store.folder / "manifest.json").unlink()
     assert len(store.manifest()["study"]["scenarios"]) == 1

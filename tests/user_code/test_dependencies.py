@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from simstudy import load
-from simstudy.store.journal import describe, differences
+from simstudy.store.fingerprint import describe, differences
 from simstudy.user_code.code_hash import canonical_repr, hash_values
 from simstudy.user_code.dependencies import hash_statements
 from simstudy.user_code.syntax import canonical_dump, parsed
