@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,7 +56,8 @@ def validate(study: Study) -> None:
         that look at one observation each.
     """
     settled: set[str] = set()
-    with suppressed_output(), np.errstate(all="ignore"):
+    with suppressed_output(), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
         for scenario in study.scenarios:
             _check_scenario(study, scenario)
             for estimator in study.answering(scenario):
