@@ -23,8 +23,8 @@ from joblib import Parallel, delayed
 
 from simstudy.design.loading import load
 from simstudy.execution.runner import run
-from simstudy.likelihood.derivatives import objective
 from simstudy.likelihood.fit import maximize
+from simstudy.likelihood.objective import objective
 from simstudy.models import gamma
 
 Z = 1.959963984540054

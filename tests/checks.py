@@ -18,8 +18,8 @@ from numpy.testing import assert_array_equal
 from simstudy import FunctionEstimator, MaximumLikelihood, Model
 from simstudy.estimators.protocol import Draws, Estimator
 from simstudy.likelihood.curvature import Differenced, stacked
-from simstudy.likelihood.derivatives import objective
 from simstudy.likelihood.fit import Fit, maximize
+from simstudy.likelihood.objective import objective
 from simstudy.methods import Fitted, Inference, Method, Wald, place_of
 from simstudy.models import binomial, gamma, logit, normal
 from simstudy.models.regression import autoregressive

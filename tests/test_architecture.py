@@ -38,10 +38,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         480,
         "what is tested, what it may cost, and what is said of it",
     ),
-    "likelihood/axes.py": (
-        390,
-        "one search for axes, and all differences along them, in both engines",
-    ),
     "engines/batched.py": (
         460,
         "a block from stacked data to records; what programs cannot do goes on",
@@ -52,11 +48,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         330,
         "the estimator, and its methods one fit after another or for all fits at once",
     ),
-    "likelihood/derivatives.py": (
-        330,
-        "exact ones, schemes with given steps, and those along own axes",
-    ),
-    "likelihood/fit.py": (700, "run, polish and verdict work on one scaled objective"),
     "evidence/long_table.py": (
         350,
         "anybody's columns, and every reason for which they are refused",

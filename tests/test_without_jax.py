@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from simstudy import MaximumLikelihood, Study, StudyError, grid, run
 from simstudy.command import main as cli
-from simstudy.likelihood.derivatives import objective
+from simstudy.likelihood.objective import objective
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL, OPG, SANDWICH
 from simstudy.models import exponential
 

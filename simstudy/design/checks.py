@@ -24,16 +24,10 @@ from simstudy.design.study import Study
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import describe
-from simstudy.likelihood.derivatives import (
-    Objective,
-    central_gradient,
-    objective,
-    rise_hessian,
-    rise_steps,
-    score_differences,
-    traceable,
-)
+from simstudy.likelihood.derivatives import rise_hessian, score_differences
 from simstudy.likelihood.model import Model, inside
+from simstudy.likelihood.objective import Objective, objective, traceable
+from simstudy.likelihood.schemes import central_gradient, rise_steps
 from simstudy.streams import stream
 from simstudy.warning_capture import suppressed_output
 

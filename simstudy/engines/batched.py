@@ -31,10 +31,12 @@ from simstudy.engines.loop import draws_of
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of, gather, together
 from simstudy.estimators.protocol import Draws, checked, finished, write
 from simstudy.likelihood.curvature import Differenced
-from simstudy.likelihood.derivatives import Objective, natural_hessian, own_derivatives, traceable
-from simstudy.likelihood.fit import NO_MAXIMUM, Fit, closer, conditioning, in_words
+from simstudy.likelihood.fit import Fit
 from simstudy.likelihood.model import Support, from_working, inside, slopes, to_working
+from simstudy.likelihood.objective import Objective, natural_hessian, own_derivatives, traceable
+from simstudy.likelihood.points import conditioning
 from simstudy.likelihood.standing import Standing, clear
+from simstudy.likelihood.verdict import NO_MAXIMUM, closer, in_words
 from simstudy.methods.covariance import Place
 from simstudy.methods.protocol import Fitted, Source
 from simstudy.methods.resampling import Refits, resampled

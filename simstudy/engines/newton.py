@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from simstudy.arrays import Array
-from simstudy.likelihood.fit import FAILED, FINE, POLISHED
+from simstudy.likelihood.points import FAILED, FINE, POLISHED
 
 # Above so many parameters optimistix' BFGS comes before Newton: a Hessian costs p gradients.
 NEWTON_FROM_THE_START = 50

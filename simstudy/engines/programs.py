@@ -24,7 +24,8 @@ import numpy as np
 from simstudy.arrays import Array, Data
 from simstudy.engines.newton import along_axes, near, newton
 from simstudy.garbage_collection import gc_paused
-from simstudy.likelihood.axes import axes_of, differenced
+from simstudy.likelihood.axes import axes_of
+from simstudy.likelihood.extrapolation import differenced
 from simstudy.likelihood.model import Support
 
 # One thread per process. Without the fusion emitters and LLVM's expensive passes a program compiles

@@ -13,9 +13,10 @@ import numpy as np
 from simstudy.arrays import Array, Data
 from simstudy.estimators.protocol import Draws, describe, finished, write
 from simstudy.likelihood.curvature import stacked
-from simstudy.likelihood.derivatives import Objective, objective, own_derivatives
-from simstudy.likelihood.fit import NEEDS_GRADIENT, OPTIMIZERS, Fit, maximize, plain
+from simstudy.likelihood.fit import Fit, maximize, plain
 from simstudy.likelihood.model import Model
+from simstudy.likelihood.objective import Objective, objective, own_derivatives
+from simstudy.likelihood.optimizers import NEEDS_GRADIENT, OPTIMIZERS
 from simstudy.methods.covariance import Place
 from simstudy.methods.protocol import Fitted, Method, Source
 from simstudy.methods.wald import Wald

@@ -19,10 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.likelihood.curvature import Differenced
-from simstudy.status import Status
+from simstudy.likelihood.noise import Values, noise_of
 
-Values = Callable[[Array], Array]
 RISE = 1e-2
 # Along an axis of unit curvature f rises by h**2 / 2.
 STEP = float(np.sqrt(2 * RISE))
@@ -30,13 +28,9 @@ STEP = float(np.sqrt(2 * RISE))
 SLOPE_STEP = STEP / 10
 # Axes are good when D' H D is as near as this to a diagonal of signs.
 NEAR = 0.3
-# A standard error that two extrapolations tell alike to this share is not looked at further.
-ALIKE, TRUSTED = 3e-4, 0.01
-# Noise of 1e-4 of a rise spoils a standard error by about a percent.
-SPOILING = 1e-4 * RISE
 # After some rounds axes get half of what they lack: along a curved ridge they would swing for ever.
 EAGER = 4
-ROUNDS, LEVELS = 12, 7
+ROUNDS = 12
 # No axis is longer than so many standard errors of a parameter alone: further off all is rounding.
 LONGEST = 1e7
 
@@ -61,18 +55,13 @@ def _stencil(p: int) -> tuple[Array, Array, Array]:
     return np.concatenate([np.eye(p), np.eye(p)[i] + np.eye(p)[j]]), i, j
 
 
-def noise_of(value: Array) -> Array:
-    """Rounding that a value of f may have: a difference below it is none."""
-    return 64 * np.finfo(float).eps * (1 + np.abs(value))
-
-
-def _pairs(values: Values, x: Array, moves: Array) -> tuple[Array, Array]:
+def pairs(values: Values, x: Array, moves: Array) -> tuple[Array, Array]:
     """Return f at x + moves and at x - moves, each `(B, m)`, for moves `(B, m, p)`."""
     both = values(np.concatenate([x[:, None] + moves, x[:, None] - moves], axis=1))
     return both[:, : moves.shape[1]], both[:, moves.shape[1] :]
 
 
-def _differences(
+def differences(
     values: Values, x: Array, value: Array, axes: Array, step: float
 ) -> tuple[Array, Array]:
     """Gradient and Hessian by the axes, by central differences: p**2 + p values.
@@ -81,7 +70,7 @@ def _differences(
     """
     p = x.shape[-1]
     stencil, i, j = _stencil(p)
-    above, below = _pairs(values, x, step * (stencil @ np.swapaxes(axes, -1, -2)))
+    above, below = pairs(values, x, step * (stencil @ np.swapaxes(axes, -1, -2)))
     change = (above - value[:, None]) / 2 + (below - value[:, None]) / 2
     hessian = np.zeros((*x.shape, p))
     hessian[:, range(p), range(p)] = 2 * change[:, :p] / step**2
@@ -131,7 +120,7 @@ def first_axes(
     unit, noise, rounds = np.eye(x.shape[-1]), noise_of(value)[:, None], 0
     while rounds < 12 and not done.all():
         rounds += 1
-        above, below = _pairs(values, x, unit * steps[..., None])
+        above, below = pairs(values, x, unit * steps[..., None])
         found = np.abs((above + below) / 2 - value[:, None])
         found = np.where(found < np.inf, found, np.inf)
         low, high = np.where(found < RISE, steps, low), np.where(found < RISE, high, steps)
@@ -190,7 +179,7 @@ def alone(axes: Array) -> Array:
 
 def by_values(values: Values, x: Array, value: Array) -> Callable[[Array], tuple[Array, Array]]:
     """Look along axes by values of f: p**2 + p of them."""
-    return lambda axes: _differences(values, x, value, axes, STEP)
+    return lambda axes: differences(values, x, value, axes, STEP)
 
 
 def by_gradients(
@@ -231,87 +220,9 @@ def slopes_by(values: Values, x: Array, axes: Array) -> Array:
     """Gradient `(B, p)` by the axes, by four-point differences: 4 p values of f."""
     directions = np.swapaxes(axes, -1, -2)
     moves = SLOPE_STEP * np.concatenate([directions, 2 * directions], axis=1)
-    above, below = _pairs(values, x, moves)
+    above, below = pairs(values, x, moves)
     near, far = np.split(above - below, 2, axis=1)
     return (8 * near - far) / (12 * SLOPE_STEP)
-
-
-def differenced(
-    values: Values, x: Array, value: Array, axes: Array | None = None
-) -> tuple[Array, Differenced]:
-    """Gradient and Hessian by differences along the problem's own axes, with their own error.
-
-    Steps are halved and the answers extrapolated (Romberg) until two extrapolations give the same
-    standard errors to 3e-4; what is told of the error is how far the last two are apart.
-
-    Parameters
-    ----------
-    values : callable
-    x : (B, p)
-    value : (B,)
-    axes : (B, p, p), optional
-        Where to begin; along the parameters by default.
-
-    Returns
-    -------
-    gradient : (B, p)
-    Differenced
-        The Hessian; the relative error of every standard error from it; `ok`, `noisy` or
-        `not_smooth`.
-    """
-    if axes is None:
-        axes, _ = first_axes(values, x, value)
-    found = own_axes(by_values(values, x, value), value, axes)
-    axes, p = found.axes, x.shape[-1]
-    coarse = _beside(*_differences(values, x, value, axes, 2 * STEP))
-    first = _beside(found.gradient, found.hessian)
-    known = np.isfinite(coarse).all(axis=(-1, -2))[:, None, None]
-    table, last = [np.where(known, coarse, first)], np.full(x.shape, np.inf)
-    best, error, step = first, np.full(x.shape, np.inf), np.full(len(x), STEP)
-    steady = np.ones(x.shape, dtype=bool)
-    for level in range(LEVELS):
-        row = [_beside(*_differences(values, x, value, axes, STEP / 2**level)) if level else first]
-        for k, coarser in enumerate(table, 1):
-            row.append(row[-1] + (row[-1] - coarser) / (4**k - 1))
-        moved = _apart(axes, row[0], table[0])
-        # Half the step divides the error of a smooth function by four, time and again.
-        shrinks = (moved < last / 2) | (moved < 10 * ALIKE)
-        apart = np.where(shrinks & steady, 0.0, np.maximum(moved / 3, 2 * TRUSTED))
-        apart = np.maximum(apart, _apart(axes, row[-1], row[-2]))
-        better = (level > 0) & (error.max(axis=-1) >= np.maximum(apart.max(axis=-1), ALIKE))
-        error = np.where(better[:, None], apart, error)
-        best = np.where(better[:, None, None], row[-1], best)
-        step = np.where(better, STEP / 2**level, step)
-        table, last, steady = row, moved, shrinks
-        if (error < ALIKE).all():
-            break
-    error = np.maximum(error, _finer(values, x, value, axes, best, step / 4))
-    status = np.full(len(x), Status.ok, dtype=np.int8)
-    wrong = ~(error.max(axis=-1) <= TRUSTED)
-    if wrong.any():
-        noise = noisy(values, x, value, axes, SPOILING)
-        status[wrong] = np.where(noise, Status.noisy, Status.not_smooth)[wrong]
-    inverse = inverted(axes)
-    back = np.swapaxes(inverse, -1, -2)
-    hessian = back @ best[..., :p] @ inverse
-    hessian = (hessian + np.swapaxes(hessian, -1, -2)) / 2
-    return (back @ best[..., p:])[..., 0], Differenced(hessian, error, status)
-
-
-def _finer(values: Values, x: Array, value: Array, axes: Array, found: Array, step: Array) -> Array:
-    """Return by how much standard errors are off where f bends otherwise over much shorter steps.
-
-    Zero where the curvature along every axis is that of the Hessian to a tenth: kinks closer
-    together than the steps look like a parabola over these.
-    """
-    moves = step[:, None, None] * np.swapaxes(axes, -1, -2)
-    above, below = _pairs(values, x, moves)
-    change = (above - value[:, None]) / 2 + (below - value[:, None]) / 2
-    bend = np.diagonal(found, axis1=-2, axis2=-1)
-    with np.errstate(all="ignore"):
-        off = np.abs(2 * change / (step[:, None] ** 2 * bend) - 1)
-    off = np.where(np.isfinite(off), off, 1.0)
-    return np.where(off > 0.1, off, 0.0)
 
 
 def inverted(axes: Array) -> Array:
@@ -322,53 +233,3 @@ def inverted(axes: Array) -> Array:
         if axes.ndim == 2:
             return np.full_like(axes, np.nan)
         return np.stack([inverted(one) for one in axes])
-
-
-def _beside(gradient: Array, hessian: Array) -> Array:
-    """Put a gradient beside the columns of a Hessian: both are extrapolated alike."""
-    return np.concatenate([hessian, gradient[..., None]], axis=-1)
-
-
-def _apart(axes: Array, one: Array, other: Array) -> Array:
-    """Return by how much, relatively, standard errors differ by two Hessians along the axes."""
-    p = axes.shape[-1]
-    first, second = (_variances(axes, found[..., :p]) for found in (one, other))
-    with np.errstate(all="ignore"):
-        apart = np.abs(second / first - 1) / 2
-    return np.where(np.isfinite(apart), apart, np.inf)
-
-
-def _variances(axes: Array, hessian: Array) -> Array:
-    """Return the diagonal of D G^-1 D', `(B, p)`; nan where G has no inverse."""
-    finite = np.isfinite(hessian).all(axis=(-1, -2))[:, None, None]
-    safe = np.where(finite, hessian, np.eye(hessian.shape[-1]))
-    singular = np.abs(np.linalg.det(safe)) < 1e-300
-    safe = np.where(singular[:, None, None], np.eye(hessian.shape[-1]), safe)
-    found = np.einsum("bij,bji->bi", axes, np.linalg.solve(safe, np.swapaxes(axes, -1, -2)))
-    return np.where(finite[..., 0] & ~singular[:, None], found, np.nan)
-
-
-def noise_along(values: Values, x: Array, direction: Array, spacing: float) -> Array:
-    """Estimate the noise `(B,)` of f from a table of repeated differences of values close together.
-
-    On one side of x only, so that a kink there is not taken for noise (Moré & Wild 2011, SIAM
-    Journal on Scientific Computing 33:1292). Values are `spacing` times a direction `(B, p)` apart.
-    """
-    steps = spacing * np.arange(1, 10)
-    table = values(x[:, None] + steps[:, None] * direction[:, None, :])
-    levels = []
-    for k in range(1, 7):
-        with np.errstate(invalid="ignore"):
-            table = np.diff(table, axis=1)
-        norm = np.prod(np.arange(k + 1, 2 * k + 1) / np.arange(1, k + 1))
-        levels.append(np.sqrt((table**2).mean(axis=1) / norm))
-    noise = np.median(np.stack(levels[3:]), axis=0)
-    return np.where(np.isfinite(noise), noise, 0.0)
-
-
-def noisy(values: Values, x: Array, value: Array, axes: Array, least: float) -> Array:
-    """Tell whether f has noise of at least so much, far beyond rounding: `(B,)` of bool."""
-    size = 1 + np.abs(x)
-    apart = np.clip(1e-8 * np.abs(axes.sum(axis=-1)), 1e-13 * size, 1e-6 * size)
-    noise = noise_along(values, x, apart, 1.0)
-    return noise > np.maximum(least, noise_of(value))

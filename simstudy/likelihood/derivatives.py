@@ -1,228 +1,24 @@
-"""Gradients and Hessians: the model's own, by automatic differentiation, and by differences.
-
-Everything here differentiates f, the *negative* log-likelihood (a sum over observations).
-Difference schemes take `f(x) -> float` and steps `(p,)` and answer with plain arrays, so that each
-can be tried on any function of a vector.
-"""
+"""Hessians and scores of an objective by differences along the problem's own axes."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
-
 import numpy as np
 
-from simstudy.arrays import Array, Data, namespace
+from simstudy.arrays import Array
 from simstudy.likelihood.axes import (
     SLOPE_STEP,
-    STEP,
-    TRUSTED,
-    Values,
     axes_of,
     by_gradients,
     by_values,
-    differenced,
     first_axes,
     inverted,
     own_axes,
 )
 from simstudy.likelihood.curvature import Differenced, invert
-from simstudy.likelihood.model import Model, Support, from_working, slopes, to_working
+from simstudy.likelihood.extrapolation import TRUSTED, differenced
+from simstudy.likelihood.model import from_working, slopes, to_working
+from simstudy.likelihood.objective import Objective, natural_hessian, values_of
 from simstudy.status import Status
-
-Function = Callable[[Array], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """The negative log-likelihood of one data set, with the exact derivatives there are.
-
-    Attributes
-    ----------
-    model, data
-        What is fitted to what.
-    score, hessian : callable or None
-        Exact derivatives of the *log-likelihood*, as in `Model`; None where there are none.
-    """
-
-    model: Model
-    data: Data
-    score: Callable[[Array, Data], Array] | None
-    hessian: Callable[[Array, Data], Array] | None
-
-    def value(self, theta: Array) -> float:
-        """F at theta; infinity where the log-likelihood is nan or infinite: a wall."""
-        total = float(np.sum(self.model.loglik(theta, self.data)))
-        return -total if np.isfinite(total) else np.inf
-
-    def gradient(self, theta: Array) -> Array:
-        """Exact gradient of f, `(p,)`; only where `score` is given."""
-        assert self.score is not None
-        return -np.asarray(self.score(theta, self.data)).sum(axis=0)
-
-    def curvature(self, theta: Array) -> Array:
-        """Exact Hessian of f, `(p, p)`; only where `hessian` is given."""
-        assert self.hessian is not None
-        return -np.asarray(self.hessian(theta, self.data), dtype=float)
-
-
-def objective(model: Model, data: Data, *, autodiff: bool = False) -> Objective:
-    """Bind a model to data, with its own derivatives, or JAX's for those it lacks.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        When `autodiff` is asked for, the model lacks a derivative, and JAX is not installed.
-    """
-    score, hessian = model.score, model.hessian
-    if autodiff and (score is None or hessian is None):
-        by_jax = _autodiff(model.loglik)
-        score, hessian = score or by_jax[0], hessian or by_jax[1]
-    return Objective(model, data, score, hessian)
-
-
-def own_derivatives(target: Objective) -> Objective:
-    """Return the objective without automatic derivatives: no method changes another's numbers."""
-    return replace(target, score=target.model.score, hessian=target.model.hessian)
-
-
-@functools.lru_cache(maxsize=64)
-def _autodiff(loglik: Callable[[Array, Data], Array]) -> tuple[Any, Any]:
-    """Compile score and Hessian of a log-likelihood with JAX, in float64."""
-    if importlib.util.find_spec("jax") is None:
-        raise ModuleNotFoundError(
-            "exact derivatives of a model without its own score and hessian need JAX: "
-            "pip install 'simstudy[jax]', or give Model(score=..., hessian=...), or ask for the "
-            "methods observed-central, opg-central, sandwich-central by name"
-        )
-    jax = importlib.import_module("jax")
-    jax.config.update("jax_enable_x64", True)
-
-    def total(theta: Array, data: Data) -> Array:
-        return loglik(theta, data).sum()
-
-    def on_numpy(compiled: Any) -> Any:
-        return lambda theta, data: np.asarray(compiled(jax.numpy.asarray(theta), data))
-
-    score = on_numpy(jax.jit(jax.jacfwd(loglik)))
-    hessian = on_numpy(jax.jit(jax.hessian(total)))
-    return score, hessian
-
-
-def central_gradient(f: Function, x: Array, step: Array) -> Array:
-    """Gradient by four-point central differences (Abramowitz & Stegun 25.3.21).
-
-    Parameters
-    ----------
-    f : callable
-        `f(x) -> float`, or `(n,)` for the gradient of each of n functions.
-    x, step : (p,)
-        The point and the step of every coordinate.
-
-    Returns
-    -------
-    (p,) or (n, p)
-    """
-    columns = []
-    for i, h in enumerate(step):
-        e = np.zeros_like(x)
-        e[i] = h
-        near, far = f(x + e) - f(x - e), f(x + 2 * e) - f(x - 2 * e)
-        columns.append((8 * near - far) / (12 * h))
-    return np.stack(columns, axis=-1)
-
-
-def central_hessian(f: Function, x: Array, step: Array, *, diagonal: bool = False) -> Array:
-    """Hessian by central differences (Abramowitz & Stegun 25.3.23, 25.3.26).
-
-    Three points on the diagonal, four off it: 2 p (p - 1) + 2 p + 1 values of f; 2 p + 1 for the
-    diagonal alone.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from simstudy.likelihood.derivatives import central_hessian
-    >>> f = lambda x: 3 * x[0] ** 2 + x[0] * x[1]
-    >>> central_hessian(f, np.array([1.0, 2.0]), np.array([1e-3, 1e-3])).round(6).tolist()
-    [[6.0, 1.0], [1.0, 0.0]]
-    """
-    return _central(f, x, step, diagonal=diagonal)[1]
-
-
-def _central(f: Function, x: Array, step: Array, *, diagonal: bool) -> tuple[Array, Array]:
-    """Gradient and Hessian from the same central differences."""
-    p = len(x)
-    e = np.diag(step)
-    middle = f(x)
-    above, below = (
-        np.array([f(x + e[i]) for i in range(p)]),
-        np.array([f(x - e[i]) for i in range(p)]),
-    )
-    gradient = (above - below) / (2 * step)
-    hessian = np.diag((above - 2 * middle + below) / step**2)
-    for i in range(0 if diagonal else p):
-        for j in range(i):
-            corners = (
-                f(x + e[i] + e[j]) - f(x + e[i] - e[j]) - f(x - e[i] + e[j]) + f(x - e[i] - e[j])
-            )
-            hessian[i, j] = hessian[j, i] = corners / (4 * step[i] * step[j])
-    return gradient, hessian
-
-
-def gradient_hessian(gradient: Callable[[Array], Array], x: Array, step: Array) -> Array:
-    """Hessian by central differences of an exact gradient, symmetrized; 4 p gradients."""
-    rough = central_gradient(gradient, x, step)
-    return (rough + rough.T) / 2
-
-
-def rise_steps(f: Function, x: Array) -> tuple[Array, int]:
-    """Find for every coordinate the step at which f changes by 0.01, whatever its units.
-
-    The change is the symmetric one, (f(x + h) + f(x - h)) / 2 - f(x), which is h**2 / 2 times the
-    curvature: at a minimum f rises, over 0.14 standard errors.
-
-    Parameters
-    ----------
-    f : callable
-        `f(x) -> float`; infinite outside its domain.
-    x : (p,)
-        A point where f is finite.
-
-    Returns
-    -------
-    step : (p,)
-    evaluations : int
-        Values of f that the search took.
-    """
-    values = lambda points: np.array([[f(point) for point in points[0]]])  # noqa: E731
-    axes, evaluations = first_axes(values, x[None], np.array([f(x)]), close=1e-3)
-    return np.diagonal(axes[0]) * STEP, evaluations + 1
-
-
-def natural_hessian(
-    gradient: Array, hessian: Array, theta: Array, supports: tuple[Support, ...]
-) -> Array:
-    """Turn a Hessian `(..., p, p)` on the working scale into one with respect to theta.
-
-    With theta = T(w): H_theta = (H_w - diag(g_theta T'')) / (T' T'), g_theta = g_w / T'.
-    """
-    first, second = slopes(theta, supports)
-    bend = (gradient / first * second)[..., None] * np.eye(theta.shape[-1])
-    return (hessian - bend) / (first[..., :, None] * first[..., None, :])
-
-
-def values_of(target: Objective) -> Values:
-    """Return f of points `(1, m, p)` on the working scale, as `likelihood.axes` asks for it."""
-    supports = target.model.supports
-
-    def values(points: Array) -> Array:
-        return np.array([[target.value(theta) for theta in from_working(points[0], supports)]])
-
-    return values
 
 
 def rise_hessian(target: Objective, theta: Array, near: Array | None = None) -> Differenced:
@@ -304,18 +100,3 @@ def _axes_at(target: Objective, theta: Array, near: Array | None) -> tuple[Array
         first = slopes(theta, supports)[0]
         return x, axes_of(near * first[:, None] * first)[None], value
     return x, first_axes(values_of(target), x, value)[0], value
-
-
-def traceable(model: Model, theta: Array, data: Data) -> str | None:
-    """Return None where JAX can trace the log-likelihood, else what stands in the way."""
-    jax = importlib.import_module("jax")
-    jax.config.update("jax_enable_x64", True)
-    try:
-        shape = jax.eval_shape(model.loglik, np.asarray(theta, dtype=float), data)
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    if namespace(shape) is np and not hasattr(shape, "dtype"):
-        return f"it returns {type(shape).__name__}"
-    if shape.dtype != np.float64:
-        return f"it returns {shape.dtype}"
-    return None

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.likelihood.axes import LONGEST, inverted, noise_along, noise_of
+from simstudy.likelihood.axes import LONGEST, inverted
 from simstudy.likelihood.model import Support
+from simstudy.likelihood.noise import noise_along, noise_of
 from simstudy.status import Status
 
 # Where f changes by less over a whole unit, it is level there; one half would be right.

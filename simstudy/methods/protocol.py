@@ -14,8 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.likelihood.derivatives import Objective
 from simstudy.likelihood.fit import Fit
+from simstudy.likelihood.objective import Objective
 from simstudy.streams import Stream
 
 

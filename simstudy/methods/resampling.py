@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from simstudy.arrays import Array, observations, take
-from simstudy.likelihood.derivatives import Objective, own_derivatives
 from simstudy.likelihood.fit import maximize
+from simstudy.likelihood.objective import Objective, own_derivatives
 from simstudy.methods.intervals import Interval, wald
 from simstudy.methods.protocol import Fitted, Inference, Source
 from simstudy.methods.standard import standard

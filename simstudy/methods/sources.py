@@ -9,12 +9,8 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.curvature import Differenced
-from simstudy.likelihood.derivatives import (
-    central_hessian,
-    central_scores,
-    rise_hessian,
-    score_hessian,
-)
+from simstudy.likelihood.derivatives import central_scores, rise_hessian, score_hessian
+from simstudy.likelihood.schemes import central_hessian
 from simstudy.methods.covariance import meat
 from simstudy.methods.protocol import Fitted
 

@@ -13,8 +13,9 @@ import simstudy
 from checks import GAMMA, LOGIT, NORMAL, OWN, answer, case_fitted, infer
 from simstudy import FunctionEstimator, MaximumLikelihood, Model
 from simstudy.likelihood.curvature import Inverse, invert
-from simstudy.likelihood.derivatives import objective
-from simstudy.likelihood.fit import FAILED, FINE, plain
+from simstudy.likelihood.fit import plain
+from simstudy.likelihood.objective import objective
+from simstudy.likelihood.points import FAILED, FINE
 from simstudy.methods import (
     BFGS_INVERSE,
     BOOTSTRAP,

@@ -11,21 +11,19 @@ from statsmodels.tools import numdiff
 from checks import CASES, GAMMA, LOGIT, case_fitted
 from simstudy import Model
 from simstudy.arrays import exp
-from simstudy.likelihood import axes, derivatives
+from simstudy.likelihood import extrapolation
+from simstudy.likelihood import objective as objective_module
 from simstudy.likelihood.axes import RISE
 from simstudy.likelihood.curvature import invert
-from simstudy.likelihood.derivatives import (
+from simstudy.likelihood.derivatives import rise_hessian, score_differences
+from simstudy.likelihood.model import from_working, to_working
+from simstudy.likelihood.objective import natural_hessian, objective, traceable
+from simstudy.likelihood.schemes import (
     central_gradient,
     central_hessian,
     gradient_hessian,
-    natural_hessian,
-    objective,
-    rise_hessian,
     rise_steps,
-    score_differences,
-    traceable,
 )
-from simstudy.likelihood.model import from_working, to_working
 from simstudy.models import gamma
 from simstudy.status import Status
 
@@ -198,7 +196,7 @@ def test_difference_hessian_where_f_runs_flat():
     def values(points):
         return 1e-6 * np.exp(-points[..., 0])
 
-    _, found = axes.differenced(values, np.zeros((1, 1)), np.array([1e-6]))
+    _, found = extrapolation.differenced(values, np.zeros((1, 1)), np.array([1e-6]))
     # two extrapolations are 3e-4 apart at most
     assert_allclose(found.matrix, [[[1e-6]]], rtol=3e-4)
     assert found.status == Status.ok
@@ -320,7 +318,7 @@ def test_missing_derivative_is_completed():
 
 def test_without_jax_the_message_says_what_to_do(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    derivatives._autodiff.cache_clear()
+    objective_module._autodiff.cache_clear()
     bare = replace(gamma.MODEL, score=None, hessian=None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'simstudy\[jax\]'.*observed-cent"):
         objective(bare, GAMMA.data[0], autodiff=True)

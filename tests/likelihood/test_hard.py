@@ -12,8 +12,9 @@ from scipy.special import expit, gammaln, log_ndtr
 from checks import quiet
 from simstudy import Model
 from simstudy.likelihood.curvature import invert
-from simstudy.likelihood.derivatives import central_scores, objective, rise_hessian, score_hessian
+from simstudy.likelihood.derivatives import central_scores, rise_hessian, score_hessian
 from simstudy.likelihood.fit import maximize
+from simstudy.likelihood.objective import objective
 from simstudy.status import Status
 
 SETS = 12

@@ -10,8 +10,8 @@ import checks
 from checks import BINOMIAL, CASES, GAMMA, NORMAL, case_fitted, fitted, infer, sourced
 from simstudy import Model
 from simstudy.likelihood.curvature import invert
-from simstudy.likelihood.derivatives import objective
 from simstudy.likelihood.fit import plain
+from simstudy.likelihood.objective import objective
 from simstudy.methods import (
     BFGS_INVERSE,
     BOOTSTRAP,

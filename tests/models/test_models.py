@@ -21,9 +21,10 @@ from simstudy.arrays import observations, take
 from simstudy.design.checks import validate
 from simstudy.design.mechanism import Mechanism
 from simstudy.likelihood.curvature import Curvature
-from simstudy.likelihood.derivatives import central_gradient, objective
 from simstudy.likelihood.fit import maximize
 from simstudy.likelihood.model import Model, inside
+from simstudy.likelihood.objective import objective
+from simstudy.likelihood.schemes import central_gradient
 from simstudy.methods.covariance import meat, observed, opg, sandwich
 from simstudy.models import (
     beta,

@@ -1,0 +1,92 @@
+"""SciPy's optimizers: in coordinates of about unit curvature, and where a search sets out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simstudy.arrays import Array
+from simstudy.likelihood.axes import first_axes
+from simstudy.likelihood.model import from_working, inside, slopes, to_working
+from simstudy.likelihood.objective import Objective, values_of
+from simstudy.likelihood.points import derivatives
+
+TAKES_HESSIAN = {"newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr"}
+NEEDS_GRADIENT = TAKES_HESSIAN - {"trust-constr"}
+TAKES_GRADIENT = TAKES_HESSIAN | {"cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"}
+OPTIMIZERS = TAKES_GRADIENT | {"nelder-mead", "powell", "cobyla", "cobyqa"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outset:
+    """Where a search sets out, on the working scale, and rough standard errors there."""
+
+    working: Array
+    scale: Array
+
+
+def checked_start(target: Objective, start: Array | None) -> Array:
+    """Check the start and take it to the working scale."""
+    model = target.model
+    theta = np.asarray(model.start(target.data) if start is None else start, dtype=float)
+    if theta.shape != (len(model.names),) or not inside(theta, model.supports).all():
+        raise ValueError(
+            f"the start of model {model.name!r} is {theta.tolist()}; it must be one value for each "
+            f"of {list(model.names)} inside the supports {list(model.supports)}"
+        )
+    if not target.value(theta) < np.inf:
+        raise ValueError(
+            f"the log-likelihood of model {model.name!r} is not finite at the start "
+            f"{dict(zip(model.names, theta.tolist(), strict=True))}; give a start where it is"
+        )
+    return to_working(theta, model.supports)
+
+
+def guessed_errors(target: Objective, working: Array) -> Array:
+    """Guess the standard error of every working value at the start."""
+    if target.score is not None and target.hessian is not None:
+        bend = np.diagonal(derivatives(target, working)[2])
+        if np.isfinite(bend).all() and (bend > 0).all():
+            return 1 / np.sqrt(bend)
+    value = np.array([target.value(from_working(working, target.model.supports))])
+    axes, _ = first_axes(values_of(target), working[None], value, close=2.0)
+    return np.diagonal(axes[0])
+
+
+def scaled(target: Objective, outset: Outset, optimizer: str) -> Any:
+    """Run the optimizer in coordinates in which every parameter has about unit curvature."""
+    supports = target.model.supports
+
+    def value(w: Array) -> float:
+        return target.value(from_working(w, supports))
+
+    working, scale = outset.working, outset.scale
+
+    def f(u: Array) -> float:
+        return value(working + scale * u)
+
+    def gradient(u: Array) -> Array:
+        theta = from_working(working + scale * u, supports)
+        slope = target.gradient(theta) * slopes(theta, supports)[0] * scale
+        return slope if np.isfinite(slope).all() else np.zeros_like(slope)
+
+    def hessian(u: Array) -> Array:
+        return derivatives(target, working + scale * u)[2] * scale * scale[:, None]
+
+    name = optimizer.lower()
+    jac: Any = (gradient if target.score else "3-point") if name in TAKES_GRADIENT else None
+    if name in TAKES_HESSIAN and not target.score:
+        jac = lambda u: derivatives(target, working + scale * u)[1] * scale  # noqa: E731
+    hess = hessian if name in TAKES_HESSIAN else None
+    found = minimize(f, np.zeros_like(working), method=optimizer, jac=jac, hess=hess)
+    found.x = working + scale * found.x
+    return found
+
+
+def minimize(*arguments: Any, **options: Any) -> Any:
+    """Call SciPy's `minimize`, loaded when the first fit needs it: a batched run needs none."""
+    from scipy.optimize import minimize
+
+    return minimize(*arguments, **options)
