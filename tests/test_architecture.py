@@ -38,10 +38,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         480,
         "what is tested, what it may cost, and what is said of it",
     ),
-    "engines/batched.py": (
-        460,
-        "a block from stacked data to records; what programs cannot do goes on",
-    ),
     "design/checks.py": (400, "every assumption on a study's code, each with its sentence"),
     "command/main.py": (460, "all commands with their options and examples in one view"),
     "estimators/maximum_likelihood.py": (
