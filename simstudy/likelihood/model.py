@@ -42,6 +42,9 @@ class Model:
         `hessian(theta, data) -> (p, p)`, the exact second derivative of the summed log-likelihood.
     expected : callable, optional
         `expected(theta, data) -> (p, p)`, the expected (Fisher) information of the whole sample.
+    draw : callable, optional
+        `draw(rng, theta, data) -> data`, new data like these from the model at theta: as many, with
+        the same covariates, limits and other things that are given. For methods that simulate.
 
     Raises
     ------
@@ -69,6 +72,7 @@ class Model:
     score: Callable[[Array, Data], Array] | None = None
     hessian: Callable[[Array, Data], Array] | None = None
     expected: Callable[[Array, Data], Array] | None = None
+    draw: Callable[[np.random.Generator, Array, Data], Data] | None = None
     names: tuple[str, ...] = field(init=False, repr=False)
     supports: tuple[Support, ...] = field(init=False, repr=False)
 

@@ -62,6 +62,11 @@ def start(data: Array) -> Array:
     return np.ones(2)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), a=theta[0], b=theta[1])
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-density of every value, `(n,)`."""
     a, b = theta[0], theta[1]
@@ -94,6 +99,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 MECHANISM = Mechanism("beta", draw=draw, truth=truth)
 WRONG_LOGIT_NORMAL = Mechanism(

@@ -40,6 +40,16 @@ def start_logit(data: Array) -> Array:
     return np.zeros(1)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), p=theta[0])
+
+
+def redraw_logit(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), p=expit(theta[0]))
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-probability of every outcome, `(n,)`, for p."""
     return data * log(theta[0]) + (1 - data) * log1p(-theta[0])
@@ -90,6 +100,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 LOGIT_MODEL = Model(
     "binomial-logit",
@@ -99,6 +110,7 @@ LOGIT_MODEL = Model(
     score=score_logit,
     hessian=hessian_logit,
     expected=expected_logit,
+    draw=redraw_logit,
 )
 MECHANISM = Mechanism("binomial", draw=draw, truth=truth)
 LOGIT_MECHANISM = Mechanism("binomial-logit", draw=draw, truth=truth_logit)

@@ -14,6 +14,7 @@ from scipy.special import gamma
 from simstudy.arrays import Array, Data, exp, log, stack
 from simstudy.design.mechanism import Mechanism
 from simstudy.likelihood.model import Model
+from simstudy.models import weibull
 
 
 def draw(rng: np.random.Generator, *, n: int, rate: float) -> Array:
@@ -25,12 +26,7 @@ def draw_censored(
     rng: np.random.Generator, *, n: int, rate: float, censor: float
 ) -> dict[str, Array]:
     """Draw n values, cut at `censor`: time, event (0 or 1) and limit, each `(n,)`."""
-    values = rng.exponential(1 / rate, size=n)
-    return {
-        "time": np.minimum(values, censor),
-        "event": (values <= censor).astype(float),
-        "limit": np.full(n, float(censor)),
-    }
+    return weibull.cut(rng.exponential(1 / rate, size=n), censor)
 
 
 def truth(*, rate: float, **_: float) -> dict[str, float]:
@@ -61,6 +57,16 @@ def start(data: Array) -> Array:
 def start_censored(data: Data) -> Array:
     """Return 1 / mean time, as if every time were an event."""
     return np.array([1 / np.mean(data["time"])])
+
+
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), rate=theta[0])
+
+
+def redraw_censored(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    return weibull.cut(rng.exponential(1 / theta[0], size=len(data["limit"])), data["limit"])
 
 
 def loglik(theta: Array, data: Array) -> Array:
@@ -112,6 +118,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 CENSORED_MODEL = Model(
     "exponential-censored",
@@ -121,6 +128,7 @@ CENSORED_MODEL = Model(
     score=score_censored,
     hessian=hessian_censored,
     expected=expected_censored,
+    draw=redraw_censored,
 )
 MECHANISM = Mechanism("exponential", draw=draw, truth=truth)
 CENSORED_MECHANISM = Mechanism("exponential-censored", draw=draw_censored, truth=truth)

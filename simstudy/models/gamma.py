@@ -28,6 +28,11 @@ def start(data: Array) -> Array:
     return np.ones(2)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), shape=theta[0], rate=theta[1])
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-density of every value, `(n,)`."""
     shape, rate = theta[0], theta[1]
@@ -60,5 +65,6 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 MECHANISM = Mechanism("gamma", draw=draw, truth=truth)

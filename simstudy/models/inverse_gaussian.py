@@ -39,6 +39,11 @@ def start(data: Array) -> Array:
     return np.full(2, np.median(data))
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), mu=theta[0], shape=theta[1])
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-density of every value, `(n,)`."""
     mu, shape = theta[0], theta[1]
@@ -77,6 +82,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 MECHANISM = Mechanism("inverse-gaussian", draw=draw, truth=truth)
 WRONG_LOGNORMAL = Mechanism(

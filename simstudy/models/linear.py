@@ -23,6 +23,12 @@ def start(data: Data) -> Array:
     return np.append(regression.start(data), np.sqrt(np.mean(data["y"] ** 2)) or 1.0)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    eta = data["x"] @ theta[:-1]
+    return {"y": normal(rng, eta, sigma=theta[-1]), "x": data["x"]}
+
+
 def loglik(theta: Array, data: Data) -> Array:
     """Log-density of every outcome, `(n,)`."""
     z = (data["y"] - data["x"] @ theta[:-1]) / theta[-1]
@@ -79,6 +85,7 @@ def model(coefficients: int | Sequence[str]) -> Model:
         score=score,
         hessian=hessian,
         expected=expected,
+        draw=redraw,
     )
 
 

@@ -50,6 +50,11 @@ def start(data: Array) -> Array:
     return np.array([middle, (high - low) / 2 or 1.0])
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), mu=theta[0], sigma=theta[1])
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-density of every value, `(n,)`."""
     z = (data - theta[0]) / theta[1]
@@ -94,6 +99,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 MECHANISM = Mechanism("logistic", draw=draw, truth=truth)
 WRONG_NORMAL = Mechanism("logistic-wrong-normal", draw=draw_normal, truth=pseudo_truth, wrong=True)

@@ -22,6 +22,11 @@ def outcome(rng: np.random.Generator, eta: Array) -> Array:
     return (rng.uniform(size=len(eta)) < expit(eta)).astype(float)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    return {"y": outcome(rng, data["x"] @ theta), "x": data["x"]}
+
+
 def loglik(theta: Array, data: Data) -> Array:
     """Log-probability of every outcome, `(n,)`."""
     return log_expit((2 * data["y"] - 1) * (data["x"] @ theta))
@@ -62,6 +67,7 @@ def model(coefficients: int | Sequence[str]) -> Model:
         score=score,
         hessian=hessian,
         expected=expected,
+        draw=redraw,
     )
 
 

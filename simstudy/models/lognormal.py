@@ -43,6 +43,11 @@ def start(data: Array) -> Array:
     return np.array([np.median(np.log(data)), 1.0])
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), mu=theta[0], sigma=theta[1])
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-density of every value, `(n,)`."""
     logs = log(data)
@@ -78,6 +83,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 MECHANISM = Mechanism("lognormal", draw=draw, truth=truth)
 WRONG_GAMMA = Mechanism("lognormal-wrong-gamma", draw=draw_gamma, truth=pseudo_truth, wrong=True)

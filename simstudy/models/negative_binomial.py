@@ -28,6 +28,12 @@ def start(data: Data) -> Array:
     return np.append(regression.start(data), 1.0)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    eta = data["x"] @ theta[:-1]
+    return {"y": overdispersed(rng, eta, dispersion=theta[-1]), "x": data["x"]}
+
+
 def loglik(theta: Array, data: Data) -> Array:
     """Log-probability of every count, `(n,)`; exact also for a dispersion next to zero."""
     y, a = data["y"], theta[-1]
@@ -135,6 +141,7 @@ def model(coefficients: int | Sequence[str]) -> Model:
         score=score,
         hessian=hessian,
         expected=expected,
+        draw=redraw,
     )
 
 

@@ -57,6 +57,16 @@ def start_variance(data: Array) -> Array:
     return start(data) ** [1, 2]
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), mu=theta[0], sigma=theta[1])
+
+
+def redraw_variance(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), mu=theta[0], sigma=np.sqrt(theta[1]))
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-density of every value, `(n,)`, for (mu, sigma)."""
     mu, sigma = theta[0], theta[1]
@@ -118,6 +128,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 VARIANCE_MODEL = Model(
     "normal-variance",
@@ -127,6 +138,7 @@ VARIANCE_MODEL = Model(
     score=score_variance,
     hessian=hessian_variance,
     expected=expected_variance,
+    draw=redraw_variance,
 )
 MECHANISM = Mechanism("normal", draw=draw, truth=truth)
 VARIANCE_MECHANISM = Mechanism("normal-variance", draw=draw, truth=truth_variance)

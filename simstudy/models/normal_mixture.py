@@ -65,6 +65,17 @@ def start_two(data: Array) -> Array:
     return np.append(start(data), start(data)[3])
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), share=theta[0], mu=theta[1], gap=theta[2], sigma=theta[3])
+
+
+def redraw_two(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    share, mu, gap, sigma, sigma2 = theta
+    return draw_two(rng, n=len(data), share=share, mu=mu, gap=gap, sigma=sigma, sigma2=sigma2)
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-density of every value, `(n,)`."""
     return _loglik(theta, theta[3], data)
@@ -164,6 +175,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 TWO_SPREADS_MODEL = Model(
     "normal-mixture-two-spreads",
@@ -179,6 +191,7 @@ TWO_SPREADS_MODEL = Model(
     score=score_two,
     hessian=hessian_two,
     expected=expected_two,
+    draw=redraw_two,
 )
 MECHANISM = Mechanism("normal-mixture", draw=draw, truth=truth)
 TWO_SPREADS_MECHANISM = Mechanism("normal-mixture-two-spreads", draw=draw_two, truth=truth_two)

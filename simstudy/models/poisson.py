@@ -46,6 +46,16 @@ def start_log(data: Array) -> Array:
     return np.zeros(1)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), mean=theta[0])
+
+
+def redraw_log(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), mean=np.exp(theta[0]))
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-probability of every count, `(n,)`, for the mean."""
     return data * log(theta[0]) - theta[0] - gammaln(data + 1)
@@ -94,6 +104,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 LOG_MODEL = Model(
     "poisson-log",
@@ -103,6 +114,7 @@ LOG_MODEL = Model(
     score=score_log,
     hessian=hessian_log,
     expected=expected_log,
+    draw=redraw_log,
 )
 MECHANISM = Mechanism("poisson", draw=draw, truth=truth)
 LOG_MECHANISM = Mechanism("poisson-log", draw=draw, truth=truth_log)

@@ -30,6 +30,11 @@ def overdispersed(rng: np.random.Generator, eta: Array, *, dispersion: float) ->
     return np.asarray(rng.poisson(means), dtype=float)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    return {"y": outcome(rng, data["x"] @ theta), "x": data["x"]}
+
+
 def loglik(theta: Array, data: Data) -> Array:
     """Log-probability of every count, `(n,)`."""
     eta = data["x"] @ theta
@@ -68,6 +73,7 @@ def model(coefficients: int | Sequence[str]) -> Model:
         score=score,
         hessian=hessian,
         expected=expected,
+        draw=redraw,
     )
 
 

@@ -28,6 +28,11 @@ def mills(z: Array) -> Array:
     return np.sqrt(2 / np.pi) / erfcx(-z / np.sqrt(2))
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    return {"y": outcome(rng, data["x"] @ theta), "x": data["x"]}
+
+
 def loglik(theta: Array, data: Data) -> Array:
     """Log-probability of every outcome, `(n,)`."""
     return log_ndtr((2 * data["y"] - 1) * (data["x"] @ theta))
@@ -70,6 +75,7 @@ def model(coefficients: int | Sequence[str]) -> Model:
         score=score,
         hessian=hessian,
         expected=expected,
+        draw=redraw,
     )
 
 

@@ -24,6 +24,11 @@ def draw(rng: np.random.Generator, df: float, *, n: int, mu: float, sigma: float
     return mu + sigma * rng.standard_t(df, size=n)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array, df: float) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, df, n=len(data), mu=theta[0], sigma=theta[1])
+
+
 def loglik(theta: Array, data: Array, df: float) -> Array:
     """Log-density of every value, `(n,)`."""
     mu, sigma = theta[0], theta[1]
@@ -72,6 +77,7 @@ def model(df: float) -> Model:
         score=functools.partial(score, df=df),
         hessian=functools.partial(hessian, df=df),
         expected=functools.partial(expected, df=df),
+        draw=functools.partial(redraw, df=df),
     )
 
 

@@ -34,12 +34,12 @@ def draw_censored(
     return cut(scale * rng.weibull(shape, size=n), censor)
 
 
-def cut(values: Array, censor: float) -> dict[str, Array]:
-    """Cut times `(n,)` at `censor`: time, event (0 or 1) and limit, each `(n,)`."""
+def cut(values: Array, censor: Array | float) -> dict[str, Array]:
+    """Cut times `(n,)` at one limit or each at its own: time, event (0 or 1) and limit."""
     return {
         "time": np.minimum(values, censor),
         "event": (values <= censor).astype(float),
-        "limit": np.full(len(values), float(censor)),
+        "limit": np.broadcast_to(censor, len(values)).astype(float),
     }
 
 
@@ -56,6 +56,16 @@ def start(data: Array) -> Array:
 def start_censored(data: Data) -> Array:
     """Return shape 1, and the mean time as scale."""
     return start(data["time"])
+
+
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), shape=theta[0], scale=theta[1])
+
+
+def redraw_censored(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    return cut(theta[1] * rng.weibull(theta[0], size=len(data["limit"])), data["limit"])
 
 
 def loglik(theta: Array, data: Array) -> Array:
@@ -162,6 +172,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 CENSORED_MODEL = Model(
     "weibull-censored",
@@ -171,6 +182,7 @@ CENSORED_MODEL = Model(
     score=score_censored,
     hessian=hessian_censored,
     expected=expected_censored,
+    draw=redraw_censored,
 )
 MECHANISM = Mechanism("weibull", draw=draw, truth=truth)
 CENSORED_MECHANISM = Mechanism("weibull-censored", draw=draw_censored, truth=truth)

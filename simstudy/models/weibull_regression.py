@@ -30,6 +30,13 @@ def start(data: Data) -> Array:
     return np.append(beta, 1.0)
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
+    """Draw data like these from the model at theta."""
+    x = data["x"]
+    values = np.exp(x @ theta[:-1]) * rng.weibull(theta[-1], size=len(x))
+    return weibull.cut(values, data["limit"]) | {"x": x}
+
+
 def loglik(theta: Array, data: Data) -> Array:
     """Log-density of every event, log-probability of every survivor, `(n,)`."""
     shape, logs = theta[-1], log(data["time"])
@@ -84,6 +91,7 @@ def model(coefficients: int | Sequence[str]) -> Model:
         score=score,
         hessian=hessian,
         expected=expected,
+        draw=redraw,
     )
 
 

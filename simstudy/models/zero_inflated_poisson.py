@@ -48,6 +48,11 @@ def start(data: Array) -> Array:
     return np.array([0.25, above.mean() if len(above) else 1.0])
 
 
+def redraw(rng: np.random.Generator, theta: Array, data: Array) -> Array:
+    """Draw data like these from the model at theta."""
+    return draw(rng, n=len(data), zero=theta[0], mean=theta[1])
+
+
 def loglik(theta: Array, data: Array) -> Array:
     """Log-probability of every count, `(n,)`."""
     zero, mean = theta[0], theta[1]
@@ -100,6 +105,7 @@ MODEL = Model(
     score=score,
     hessian=hessian,
     expected=expected,
+    draw=redraw,
 )
 MECHANISM = Mechanism("zero-inflated-poisson", draw=draw, truth=truth)
 WRONG_NEGATIVE_BINOMIAL = Mechanism(

@@ -487,6 +487,23 @@ def test_data_come_from_the_model(case):
     assert (np.abs(gap) < 5 * error).all()
 
 
+@every
+def test_models_draw_data_like_those_they_are_given(case):
+    """Of the same shape, with the same covariates and limits; false alarms 1e-6 per case.
+
+    The summed score at a theta away from the mechanism's truth is chi-square (p > 1e-6).
+    """
+    data, theta = case.draw(2000, seed=7), case.theta * 1.1 + 0.01
+    again = case.model.draw(np.random.default_rng(8), theta, data)
+    assert type(again) is type(data)
+    for name in {"x", "limit"} & set(data if isinstance(data, dict) else ()):
+        assert_array_equal(again[name], data[name])
+    scores = case.model.score(theta, again)
+    assert len(scores) == 2000
+    total, information = scores.sum(axis=0), case.model.expected(theta, data)
+    assert stats.chi2.sf(total @ np.linalg.solve(information, total), len(total)) > 1e-6
+
+
 @pytest.mark.parametrize(
     ("model", "mechanism", "factors"), WRONG, ids=lambda v: getattr(v, "name", "")
 )
