@@ -16,7 +16,7 @@ _WHERE = {
     "StudyError": "errors",
     "grid": "design.scenario",
     "load": "design.loading",
-    "performance": "evidence.summary",
+    "performance": "evidence.performance",
     "run": "running",
     "validate": "design.checks",
 }

@@ -21,8 +21,9 @@ from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.evidence import measures
-from simstudy.evidence.montecarlo import Array, Measure, Z
-from simstudy.evidence.summary import performance
+from simstudy.evidence.arithmetic import Array
+from simstudy.evidence.montecarlo import Measure, Z
+from simstudy.evidence.performance import performance
 from simstudy.execution.runner import run
 from simstudy.files.writing import parse_csv
 from simstudy.methods.catalogue import OBSERVED, OBSERVED_LOG_WALD

@@ -44,15 +44,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         330,
         "the estimator, and its methods one fit after another or for all fits at once",
     ),
-    "evidence/long_table.py": (
-        350,
-        "anybody's columns, and every reason for which they are refused",
-    ),
-    "evidence/measures.py": (700, "one function per measure; two thirds are formulas and examples"),
-    "evidence/montecarlo.py": (
-        320,
-        "a measure with its error, and the arithmetic that all measures share",
-    ),
     "user_code/dependencies.py": (320, "whose a file is, and what of the user's a study can reach"),
     "execution/replay.py": (
         345,
@@ -67,7 +58,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         340,
         "kinds of pool, and one loop that leaves nothing without answer",
     ),
-    "evidence/summary.py": (430, "both ways to the measures, of a study's table and of anybody's"),
 }
 
 OPTIONAL = {

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simstudy.evidence.columns import Columns
+
 _DONE = 0
 
 PERFORMANCE_EXAMPLE = """\
@@ -99,65 +101,74 @@ def export(folder: Path, form: str, path: Path) -> int:
 def performance(options: argparse.Namespace) -> int:
     """Measure the performance of a table; write what was asked for."""
     from simstudy.errors import StudyError
-    from simstudy.evidence import summary
+    from simstudy.evidence.long_table import long_table
+    from simstudy.evidence.performance import warn_of_units
     from simstudy.evidence.reading import read, stem
+    from simstudy.evidence.summary import summarize
     from simstudy.files.writing import escape_formulas, printable, save_csv
 
     for path in options.out:
         _writable(path, (".csv", ".html"))
         if path.exists() and options.table.exists() and path.samefile(options.table):
             raise StudyError(f"--out {str(path)!r} is the table itself; give another name")
+    asked = ("level", "reference", "exact", "null", "mcse")
+    settings = {name: getattr(options, name) for name in asked}
     with _refusals():
+        columns = _columns(options)
         names = [name for name in (options.method, *options.by) if name is not None]
-        frame = read(options.table, names)
-        columns = {
-            "estimate": options.estimate,
-            "truth": _number_or_column(options.truth),
-            "se": options.se,
-            "method": options.method,
-            "by": options.by,
-            "replicate": options.replicate,
-            "lower": options.lower,
-            "upper": options.upper,
-            "df": _number_or_column(options.df),
-            "truth_mcse": _number_or_column(options.truth_mcse),
-            "wide": options.wide,
-            "level": options.level,
-            "pool": options.pool,
-        }
-        asked = {name: getattr(options, name) for name in ("reference", "exact", "null", "mcse")}
-        found = summary.performance(frame, **columns, **asked)
+        table = long_table(read(options.table, names), columns, level=options.level)
+        found = summarize(table, by=columns.groups, **settings)
+        warn_of_units(found)
         for path in options.out:
             if path.suffix == ".csv":
                 save_csv(found, path)
             else:
-                _report(path, frame, columns, asked, printable(stem(options.table)))
+                _report(path, table, columns, settings, printable(stem(options.table)))
             print(path)
     if not options.out:
         escape_formulas(found).to_csv(sys.stdout, index=False)
     return _DONE
 
 
+def _columns(options: argparse.Namespace) -> Columns:
+    """Take from the options what the columns of the table hold."""
+    from simstudy.evidence.columns import Columns
+
+    return Columns(
+        estimate=options.estimate,
+        truth=_number_or_column(options.truth),
+        se=options.se,
+        method=options.method,
+        by=options.by,
+        replicate=options.replicate,
+        lower=options.lower,
+        upper=options.upper,
+        df=options.df and _number_or_column(options.df),
+        truth_mcse=options.truth_mcse and _number_or_column(options.truth_mcse),
+        wide=options.wide,
+        pool=options.pool,
+    )
+
+
 def _report(
-    path: Path, frame: pd.DataFrame, columns: dict[str, Any], asked: dict[str, Any], name: str
+    path: Path, table: pd.DataFrame, columns: Columns, settings: dict[str, Any], name: str
 ) -> None:
     """Write the report that a study of one's own would get, as one file."""
-    from simstudy.evidence import comparison
     from simstudy.evidence.calibration import calibration
-    from simstudy.evidence.long_table import long_table
+    from simstudy.evidence.comparison import compare
     from simstudy.evidence.summary import summarize
     from simstudy.evidence.verdicts import explain, verdicts
     from simstudy.report import page as report
 
-    level, exact, reference = columns["level"], asked["exact"], asked["reference"]
-    table = _as_a_study(long_table(frame, **columns), columns["by"], name, columns["estimate"])
-    by = [*dict.fromkeys(["scenario", *_factors(columns["by"]), "estimator", "parameter"])]
+    level, exact, reference = (settings[name] for name in ("level", "exact", "reference"))
+    table = _as_a_study(table, columns, name)
+    by = [*dict.fromkeys(["scenario", *_factors(columns), "estimator", "parameter"])]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `performance` has said it
-        measured = summarize(table, by=by, level=level, **asked)
+        measured = summarize(table, by=by, **settings)
         limited = {"se", "lower"} & {*table.columns}
-        paired = comparison.compare(table, reference, by=by) if reference and limited else None
-        levels = None if columns["se"] is None else calibration(table, by=by, level=level)
+        paired = compare(table, reference, by=by) if reference and limited else None
+        levels = None if columns.se is None else calibration(table, by=by, level=level)
     found = verdicts(measured, level=level, exact=exact)
     manifest = {"study": {"name": name, "level": level}}
     with tempfile.TemporaryDirectory() as folder:
@@ -177,33 +188,31 @@ def _report(
         path.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def _as_a_study(table: pd.DataFrame, by: Sequence[str], name: str, estimate: str) -> pd.DataFrame:
+def _as_a_study(table: pd.DataFrame, columns: Columns, name: str) -> pd.DataFrame:
     """Add the columns that the long table of a study has and anybody's has not."""
-    factors = _factors(by)
+    from simstudy.evidence.answers import answers
+
+    factors = _factors(columns)
     words = [f"{factor}=" + table[factor].astype(str) for factor in factors]
     scenario = functools.reduce(lambda one, other: one + " " + other, words) if words else name
     kept = table["scenario"].astype(str) if factors == ["scenario"] else scenario
-    table = table.assign(scenario=kept)
-    for column, value in (("estimator", name), ("parameter", estimate)):
-        if column not in by:
+    answered = answers(table, said=False)["ok"]
+    table = table.assign(scenario=kept, status=["ok" if ok else "missing" for ok in answered])
+    for column, value in (("estimator", name), ("parameter", columns.estimate)):
+        if column not in columns.groups:
             table[column] = value
-    answered = table["estimate"].notna()
-    for column in {"se", "lower", "upper"} & {*table}:
-        answered &= table[column].notna()
-    if "se" in table:
-        answered &= table["se"] > 0
-    return table.assign(status=answered.map({True: "ok", False: "missing"}))
+    return table
 
 
-def _factors(by: Sequence[str]) -> list[str]:
+def _factors(columns: Columns) -> list[str]:
     """Return the group columns that make the scenario."""
-    return [name for name in by if name not in ("estimator", "parameter")]
+    return [name for name in columns.groups if name not in ("estimator", "parameter")]
 
 
-def _number_or_column(text: str | None) -> float | str | None:
+def _number_or_column(text: str) -> float | str:
     """Take a text that is a number as a number, every other as the name of a column."""
     try:
-        return None if text is None else float(text)
+        return float(text)
     except ValueError:
         return text
 

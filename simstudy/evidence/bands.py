@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 from scipy.special import bdtr, bdtrik, gammaln, xlogy
 
-from simstudy.evidence.long_table import check_level
-from simstudy.evidence.montecarlo import Array
+from simstudy.evidence.arithmetic import Array
+from simstudy.evidence.checks import check_level
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr, stdtr, stdtridf
 
-from simstudy.evidence.long_table import check_level, critical
+from simstudy.evidence.arithmetic import Array, Vector, floats, present, quiet
+from simstudy.evidence.checks import check_level
 from simstudy.evidence.measures import cover
-from simstudy.evidence.montecarlo import Array, Measure, Vector, floats, present, quiet, share
+from simstudy.evidence.montecarlo import Measure, critical, share
 from simstudy.evidence.summary import summarize
 
 
@@ -223,9 +224,9 @@ def untold(found: pd.DataFrame, level: float = 0.95) -> list[str]:
     ['profile']
     """
     own = ("level", "value", "mcse", "lower", "upper", "n")
-    cell = [name for name in found if name not in own]
-    answered = found.loc[(found["level"] == level) & (found["n"] > 0), cell]
-    silent = found.loc[(found["level"] != level) & (found["n"] == 0), cell]
+    labels = [name for name in found if name not in own]
+    answered = found.loc[(found["level"] == level) & (found["n"] > 0), labels]
+    silent = found.loc[(found["level"] != level) & (found["n"] == 0), labels]
     both = answered.astype(str).merge(silent.astype(str).drop_duplicates())
     return list(dict.fromkeys(both["method"]))
 

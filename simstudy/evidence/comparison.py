@@ -12,15 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from simstudy.evidence.measures import se_ratio
-from simstudy.evidence.montecarlo import (
-    Measure,
+from simstudy.evidence.arithmetic import (
     Vector,
-    Z,
     complete,
     floats,
     jackknife,
-    measure,
     present,
     quiet,
     ratio,
@@ -29,7 +25,10 @@ from simstudy.evidence.montecarlo import (
     tally,
     total,
 )
-from simstudy.evidence.summary import needs, summarize
+from simstudy.evidence.evaluation import needs
+from simstudy.evidence.measures import se_ratio
+from simstudy.evidence.montecarlo import Measure, Z, measure
+from simstudy.evidence.summary import summarize
 
 
 @quiet

@@ -1,7 +1,8 @@
-"""The rows of a long table sorted into cells, and paired by replicate.
+"""The rows of a long table sorted into groups, and paired by replicate.
 
-A cell is a group under a method. No digit of what is measured may depend on the order of the rows,
-on their pairing by position, or on which other cells there are: this is where that is made sure.
+A group is what one method answered in one case; a case is one combination of the columns `by`. No
+digit of what is measured may depend on the order of the rows, on their pairing by position, or on
+which other groups there are: this is where that is made sure.
 """
 
 from __future__ import annotations
@@ -11,26 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from simstudy.evidence.long_table import NUMBERS, numbers
-from simstudy.evidence.montecarlo import Array
+from simstudy.evidence.arithmetic import Array
+from simstudy.evidence.columns import NUMBERS, numbers
 
 _DENSE = 1 << 16  # codes up to which a table of all codes costs nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
-    """The N rows of a table sorted into C cells, the smallest cell first, by replicate within.
+class Groups:
+    """The N rows of a table sorted into G groups, the smallest first, by replicate within.
 
     Attributes
     ----------
-    labels : (C,) pandas.DataFrame
-        The group columns and the method of each cell, in the order of their values.
-    group : (C,) int
-        Number of the group of each cell, in the order of `labels`.
-    place : (C,) int
-        Where each cell of `labels` stands among the sorted ones.
-    start : (C + 1,) int
-        First row of each sorted cell.
+    labels : (G,) pandas.DataFrame
+        The columns `by` and the method of each group, in the order of their values.
+    case : (G,) int
+        Number of the case of each group, in the order of `labels`.
+    place : (G,) int
+        Where each group of `labels` stands among the sorted ones.
+    start : (G + 1,) int
+        First row of each sorted group.
     rows : (N,) int or None
         Where each sorted row stands in the table; None when the table is sorted already.
     replicate : (N,) int or None
@@ -38,78 +39,78 @@ class Cells:
     """
 
     labels: pd.DataFrame
-    group: Array
+    case: Array
     place: Array
     start: Array
     rows: Array | None
     replicate: Array | None
 
 
-def cells_of(table: pd.DataFrame, by: list[str]) -> Cells:
-    """Sort the rows of a long table into cells of the same group and method.
+def groups_of(table: pd.DataFrame, by: list[str]) -> Groups:
+    """Sort the rows of a long table into groups of the same case and method.
 
     Parameters
     ----------
     table : pandas.DataFrame
         A long table (see `simstudy.evidence.summary.summarize`).
     by : list of str
-        The group columns.
+        The columns that tell cases apart.
 
     Returns
     -------
-    Cells
-        Without a replicate column, the rows of a cell are sorted by what they hold.
+    Groups
+        Without a replicate column, the rows of a group are sorted by what they hold.
 
     Raises
     ------
     ValueError
-        When a replicate is missing, or occurs twice in a cell.
+        When a replicate is missing, or occurs twice in a group.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from simstudy.evidence.groups import cells_of
+    >>> from simstudy.evidence.groups import groups_of
     >>> table = pd.DataFrame({"method": list("bab"), "replicate": [2, 1, 1], "estimate": 0.0})
-    >>> cells_of(table, by=[]).rows
+    >>> groups_of(table, by=[]).rows
     array([1, 2, 0])
     """
-    group, count = np.zeros(len(table), dtype=np.int64), 1
+    case, count = np.zeros(len(table), dtype=np.int64), 1
     for name in by:
-        if _is_told(table[name], group, count):
+        if _is_told(table[name], case, count):
             continue
         codes, size = _codes(table[name])
-        group, count = group * size + codes, count * size
+        case, count = case * size + codes, count * size
         if count > _DENSE:
-            kept, group = _ranked(group, count)
+            kept, case = _ranked(case, count)
             count = len(kept)
     codes, size = _codes(table["method"])
-    kept, cell = _ranked(group * size + codes, count * size)
-    sizes = np.bincount(cell, minlength=len(kept))
+    kept, group = _ranked(case * size + codes, count * size)
+    sizes = np.bincount(group, minlength=len(kept))
     order = np.argsort(sizes, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     start = np.concatenate([[0], np.cumsum(sizes[order])])
     member = np.empty(len(kept), dtype=np.int64)
-    member[cell] = np.arange(len(table))
+    member[group] = np.arange(len(table))
     labels = table[[*by, "method"]].iloc[member].reset_index(drop=True)
     if "replicate" not in table:
         values = [numbers(table[name]) for name in NUMBERS if name in table]
-        return Cells(labels, kept // size, place, start, np.lexsort([*values, place[cell]]), None)
+        return Groups(labels, kept // size, place, start, np.lexsort([*values, place[group]]), None)
     replicate, span = _replicates(table["replicate"])
-    key, rows = place[cell] * span + replicate, None
+    key, rows = place[group] * span + replicate, None
     if (key[1:] <= key[:-1]).any():
-        rows, key = _ordered(key, place[cell])
+        rows, key = _ordered(key, place[group])
         replicate = replicate[rows]
         _check_duplicates(table, [*by, "method", "replicate"], key, rows)
-    return Cells(labels, kept // size, place, start, rows, replicate)
+    return Groups(labels, kept // size, place, start, rows, replicate)
 
 
-def partner(cells: Cells, method: str) -> Array:
-    """Find the row of a method at the same group and replicate.
+def partner(groups: Groups, method: str) -> Array:
+    """Find the row of a method at the same case and replicate.
 
     Parameters
     ----------
-    cells : Cells
+    groups : Groups
         With replicates.
     method : str
         The method to find.
@@ -122,24 +123,24 @@ def partner(cells: Cells, method: str) -> Array:
     Examples
     --------
     >>> import pandas as pd
-    >>> from simstudy.evidence.groups import cells_of, partner
+    >>> from simstudy.evidence.groups import groups_of, partner
     >>> table = pd.DataFrame({"method": list("bab"), "replicate": [2, 1, 1], "estimate": 0.0})
-    >>> partner(cells_of(table, by=[]), "a")
+    >>> partner(groups_of(table, by=[]), "a")
     array([ 0,  0, -1])
     """
-    if cells.replicate is None:
+    if groups.replicate is None:
         raise ValueError("the table has no replicate column, so nothing can be paired")
-    of_group = np.full(cells.group.max(initial=0) + 1, -1)
-    named = (cells.labels["method"].astype(str) == method).to_numpy()
-    of_group[cells.group[named]] = cells.place[named]
-    other = np.empty_like(cells.place)
-    other[cells.place] = of_group[cells.group]
-    partners = np.full(len(cells.replicate), -1)
-    for cell, match in enumerate(other):
+    of_case = np.full(groups.case.max(initial=0) + 1, -1)
+    named = (groups.labels["method"].astype(str) == method).to_numpy()
+    of_case[groups.case[named]] = groups.place[named]
+    other = np.empty_like(groups.place)
+    other[groups.place] = of_case[groups.case]
+    partners = np.full(len(groups.replicate), -1)
+    for group, match in enumerate(other):
         if match < 0:
             continue
-        here, there = (slice(*cells.start[at : at + 2]) for at in (cell, match))
-        own, replicates = cells.replicate[here], cells.replicate[there]
+        here, there = (slice(*groups.start[at : at + 2]) for at in (group, match))
+        own, replicates = groups.replicate[here], groups.replicate[there]
         if len(own) == len(replicates) and (own == replicates).all():
             partners[here] = np.arange(there.start, there.stop)
         else:
@@ -148,16 +149,16 @@ def partner(cells: Cells, method: str) -> Array:
     return partners
 
 
-def _is_told(values: pd.Series, group: Array, count: int) -> bool:
-    """Return whether numbers are constant in each group so far, as factors of a scenario are."""
-    if count == 1 or count > _DENSE or not len(group):
+def _is_told(values: pd.Series, case: Array, count: int) -> bool:
+    """Return whether numbers are constant in each case so far, as factors of a scenario are."""
+    if count == 1 or count > _DENSE or not len(case):
         return False
     if not isinstance(values.dtype, np.dtype) or values.dtype.kind not in "if":
         return False
     member = np.zeros(count, dtype=np.int64)
-    member[group] = np.arange(len(group))
+    member[case] = np.arange(len(case))
     factor = values.to_numpy()
-    return bool((factor == factor[member][group]).all())
+    return bool((factor == factor[member][case]).all())
 
 
 def _codes(labels: pd.Series) -> tuple[Array, int]:
@@ -209,7 +210,7 @@ def _replicates(replicate: pd.Series) -> tuple[Array, int]:
 
 
 def _check_duplicates(table: pd.DataFrame, names: list[str], key: Array, rows: Array) -> None:
-    """Refuse two rows of one replicate in one cell: nothing could be paired."""
+    """Refuse two rows of one replicate in one group: nothing could be paired."""
     again = np.flatnonzero(key[1:] == key[:-1])
     if not len(again):
         return

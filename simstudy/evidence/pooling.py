@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import chdtr
 
-from simstudy.evidence.montecarlo import Array
+from simstudy.evidence.arithmetic import Array
 from simstudy.warning_capture import warn
 
 _FLAGS = {"0", "1", "0.0", "1.0", "false", "true", "no", "yes", "n", "y", "f", "t"}  # yes or no
@@ -27,7 +27,7 @@ def check_pooled(
     """Refuse rows of several estimands, or scenarios, that would be taken for replicates of one.
 
     Without a replicate column nobody says what a row is. A column that has no part in the work then
-    tells: in every cell it holds few values, each in about as many rows as the others, and either
+    tells: in every group it holds few values, each in about as many rows as the others, and either
     these numbers are more even than chance makes them, or their order is not one of chance (Wald &
     Wolfowitz 1940, Annals of Mathematical Statistics 11:147). What data sets bring about
     (iterations, warnings, flags) is random in number and order.
@@ -37,7 +37,7 @@ def check_pooled(
     frame : pandas.DataFrame
         Anybody's table.
     labels, asked, truths : sequence of str
-        Its columns that tell cells apart, that hold numbers, and those of them that hold truths.
+        Its columns that tell groups apart, that hold numbers, and those of them that hold truths.
     replicate : str or None
         The column that numbers the data sets.
 
@@ -56,18 +56,18 @@ def check_pooled(
     Traceback (most recent call last):
     ValueError: rows that differ in 'estimand' (2 values) would be taken for replicates of one ...
     """
-    cell = np.zeros(len(frame), dtype=np.int64)
+    group = np.zeros(len(frame), dtype=np.int64)
     for name in labels:
         if name != replicate:
             codes, values = pd.factorize(frame[name], use_na_sentinel=False)
-            cell = np.unique(cell * len(values) + codes, return_inverse=True)[1]
+            group = np.unique(group * len(values) + codes, return_inverse=True)[1]
     named = {*labels, *asked}
     spare = [name for name in frame if name not in named]
-    found = [name for name in spare if _splits(frame[name], cell)]
+    found = [name for name in spare if _splits(frame[name], group)]
     for name in [] if replicate else [name for name in truths if name not in labels]:
         codes, values = pd.factorize(frame[name], use_na_sentinel=False)
-        kinds = np.bincount(np.unique(cell * len(values) + codes) // len(values))
-        if ((kinds > 1) & (2 * kinds <= np.bincount(cell))).any():
+        kinds = np.bincount(np.unique(group * len(values) + codes) // len(values))
+        if ((kinds > 1) & (2 * kinds <= np.bincount(group))).any():
             found.insert(0, name)
     if not found:
         return
@@ -86,8 +86,8 @@ def check_pooled(
         )
 
 
-def _splits(values: pd.Series, cell: Array) -> bool:
-    """Return whether a column tells the rows of a cell apart as the design of a study does."""
+def _splits(values: pd.Series, group: Array) -> bool:
+    """Return whether a column tells the rows of a group apart as the design of a study does."""
     words = not pd.api.types.is_numeric_dtype(values)
     if values.name == "status":
         return False
@@ -95,7 +95,7 @@ def _splits(values: pd.Series, cell: Array) -> bool:
         codes, kinds = pd.factorize(values, use_na_sentinel=False)
     except TypeError:  # lists and the like
         return False
-    pairs, rows = np.unique(cell * len(kinds) + codes, return_counts=True)
+    pairs, rows = np.unique(group * len(kinds) + codes, return_counts=True)
     first = np.flatnonzero(np.diff(pairs // len(kinds), prepend=-1))
     sizes = np.diff(first, append=len(pairs))
     if values.name in _TELLING:
@@ -107,27 +107,27 @@ def _splits(values: pd.Series, cell: Array) -> bool:
     if not len(several) or not several.all():
         return False
     flag = {str(kind).lower() for kind in kinds} <= _FLAGS
-    return _ordered(cell, codes, rows, first) or (not flag and _equal(rows, first, sizes))
+    return _ordered(group, codes, rows, first) or (not flag and _equal(rows, first, sizes))
 
 
 def _equal(rows: Array, first: Array, sizes: Array) -> bool:
     """Tell whether the numbers of rows are more even than those of chance, as 1 in 1,000 are.
 
-    Pearson's chi-squared is too small; with two values in one cell, that is 0.
+    Pearson's chi-squared is too small; with two values in one group, that is 0.
     """
     due = np.repeat(np.add.reduceat(rows, first) / sizes, sizes)
     return bool(chdtr((sizes - 1).sum(), ((rows - due) ** 2 / due).sum()) < _CHANCE)
 
 
-def _ordered(cell: Array, codes: Array, rows: Array, first: Array) -> bool:
+def _ordered(group: Array, codes: Array, rows: Array, first: Array) -> bool:
     """Tell whether values stand in blocks, or take turns: the number of runs is not one of chance.
 
     With k values: Mood 1940, Annals of Mathematical Statistics 11:367.
     """
-    order = np.argsort(cell, kind="stable")
-    same_cell = np.diff(cell[order]) == 0
-    cells = len(first)
-    runs = cells + int((same_cell & (np.diff(codes[order]) != 0)).sum())
+    order = np.argsort(group, kind="stable")
+    same_group = np.diff(group[order]) == 0
+    groups = len(first)
+    runs = groups + int((same_group & (np.diff(codes[order]) != 0)).sum())
     n, squares, cubes = (np.add.reduceat(rows.astype(float) ** k, first) for k in (1, 2, 3))
     expected = n - squares / n + 1
     variance = squares * (squares + n * (n + 1)) - 2 * n * cubes - n**3

@@ -11,13 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from simstudy.evidence.long_table import check_known
-from simstudy.evidence.measures import MEASURES
-from simstudy.evidence.montecarlo import Array, Z
-
-SHARES = (
-    "fail", "cover", "becover", "cover_all", "miss_left", "miss_right", "power",
-)  # fmt: skip
+from simstudy.evidence.arithmetic import Array
+from simstudy.evidence.checks import check_known
+from simstudy.evidence.measures import MEASURES, SHARES
+from simstudy.evidence.montecarlo import Z
 
 FEWEST = 30
 """Answers of a pilot below which a plan is not made of its Monte Carlo error."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy.evidence.summary import answers
+from simstudy.evidence.answers import answers
 
 CASE = ("estimator", "parameter", "scenario")
 
@@ -75,9 +75,9 @@ def rows_of(frame: pd.DataFrame, facet: tuple[str, str]) -> pd.DataFrame:
 
 def factors_of(scenarios: Sequence[str]) -> dict[str, list[str]]:
     """Read from the keys (`gamma n=20 shape=0.5`) the factors that vary, one level each."""
-    cells = [dict(w.split("=", 1) for w in key.split() if "=" in w) for key in scenarios]
-    names = [name for name in cells[0] if all(name in cell for cell in cells)]
-    levels = {name: [cell[name] for cell in cells] for name in names}
+    factors = [dict(w.split("=", 1) for w in key.split() if "=" in w) for key in scenarios]
+    names = [name for name in factors[0] if all(name in own for own in factors)]
+    levels = {name: [own[name] for own in factors] for name in names}
     return {name: values for name, values in levels.items() if len(set(values)) > 1}
 
 

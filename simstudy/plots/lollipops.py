@@ -224,8 +224,8 @@ def _lollipops(
     )
     for block, part in zip(sheet.blocks, parts, strict=True):
         methods = levels(part["method"])
-        cells = part.groupby("scenario", sort=False)
-        for axes, (scenario, own) in zip(block, cells, strict=True):
+        scenarios = part.groupby("scenario", sort=False)
+        for axes, (scenario, own) in zip(block, scenarios, strict=True):
             axes.set(xscale="log" if log else "linear", xlim=limits)
             axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
             axes.axvline(reference, color=INK, linewidth=0.7, zorder=1)

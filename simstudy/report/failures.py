@@ -23,19 +23,19 @@ MISSING = "The table that was given has no answer here."
 
 def by_kind(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Content:
     """Count every status per scenario, estimator and method; the counts sum to what was asked."""
-    cell = ["scenario", "estimator", "method"]
-    rows = table[[*cell, "replicate", "status"]].astype(dict.fromkeys([*cell, "status"], object))
+    keys = ["scenario", "estimator", "method"]
+    rows = table[[*keys, "replicate", "status"]].astype(dict.fromkeys([*keys, "status"], object))
     # one status per replicate: ok only when every parameter is
     rows = rows.drop_duplicates()
-    several = rows.duplicated([*cell, "replicate"], keep=False)
-    rows = rows[~several | (rows["status"] != "ok")].drop_duplicates([*cell, "replicate"])
-    counts = rows.groupby([*cell, "status"], sort=False).size().unstack(fill_value=0)
+    several = rows.duplicated([*keys, "replicate"], keep=False)
+    rows = rows[~several | (rows["status"] != "ok")].drop_duplicates([*keys, "replicate"])
+    counts = rows.groupby([*keys, "status"], sort=False).size().unstack(fill_value=0)
     kinds = [status.name for status in Status if status.name in counts]
     kinds += [str(kind) for kind in counts if kind not in kinds]
     first = rows[rows["status"] != "ok"].drop_duplicates(["status", "method"])
     first = first.drop_duplicates(["status", "scenario", "replicate"])
     lines = [
-        {"cell": [str(part) for part in key], "counts": line, "asked": sum(line)}
+        {"labels": [str(part) for part in key], "counts": line, "asked": sum(line)}
         for key, line in zip(counts.index.tolist(), counts[kinds].to_numpy().tolist(), strict=True)
     ]
     return {
@@ -60,9 +60,9 @@ def by_kind(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Content:
 
 
 def _most(counts: pd.Series[int]) -> str:
-    """Name the cell in which a status occurs most."""
-    cell: Any = counts.idxmax()
-    return f"{counts.max():,} in {cell[0]}, {cell[1]}, {cell[2]}"
+    """Say where a status occurs most."""
+    at: Any = counts.idxmax()
+    return f"{counts.max():,} in {at[0]}, {at[1]}, {at[2]}"
 
 
 def _replay(manifest: Mapping[str, Any], row: Mapping[Any, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy.evidence.sample_size import SHARES
+from simstudy.evidence.measures import SHARES
 from simstudy.evidence.verdicts import FEWEST
 from simstudy.plots.frames import facet_names, in_facet, levels, scenario_names
 from simstudy.report.words import (

@@ -13,8 +13,9 @@ from pandas.testing import assert_frame_equal
 from simstudy.evidence import long_table as longtable
 from simstudy.evidence.measures import MEASURES
 from simstudy.evidence.montecarlo import average
+from simstudy.evidence.performance import performance
 from simstudy.evidence.pooling import check_pooled
-from simstudy.evidence.summary import performance, summarize
+from simstudy.evidence.summary import summarize
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 LABELS = ["scenario", "method", "measure"]
@@ -731,7 +732,7 @@ def test_mixed_units_are_suspected():
     ("times", "said"),
     [
         (lambda row: np.where(row["est.type"] == "CC", 100, 1), r"100 times .*method=CC\)"),
-        (lambda row: 0.01, r"0\.01 times .* 2 such cells"),
+        (lambda row: 0.01, r"0\.01 times .* 2 such groups"),
         (lambda row: 4, None),
     ],
     ids=["one method", "both", "merely wrong"],

@@ -513,7 +513,7 @@ def test_input_is_refused_with_a_reason():
         verdicts(pd.concat([frame, frame]))
     with pytest.raises(ValueError, match="no rows"):
         verdicts(frame.iloc[:0])
-    with pytest.raises(ValueError, match=r"level=95 came; due is a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"level is 95; it must lie between 0 and 1"):
         verdicts(frame, level=95)
 
 

@@ -327,7 +327,7 @@ def test_failures_sum_to_what_was_asked(table):
     names = [kind["name"] for kind in found["kinds"]]
     assert names == ["ok", "not_converged", "rounding_noise"]
     for line in found["lines"]:
-        scenario, estimator, method = line["cell"]
+        scenario, estimator, method = line["labels"]
         mine = one[(one["scenario"] == scenario) & (one["method"] == method)]
         assert line["counts"] == [int((mine["status"] == name).sum()) for name in names]
         assert estimator == "ml"

@@ -9,7 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
-from simstudy.evidence.verdicts.numbers import OWN, Floats, case_numbers, spread, wilson
+from simstudy.evidence.checks import check_level
+from simstudy.evidence.montecarlo import wilson
+from simstudy.evidence.verdicts.numbers import OWN, Floats, case_numbers, spread
 from simstudy.evidence.verdicts.rule import RULE, Rule, Verdict
 from simstudy.evidence.verdicts.sentences import MOST, accusation, acquittal, question
 
@@ -62,8 +64,7 @@ def verdicts(
     trust: coverage .948 (MCSE .005), standard error off by -1.2 % (MCSE 1.6)
     too large by 21.0 % (MCSE 2.0); coverage .962 (MCSE .004) does not show it
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level={level!r} came; due is a number between 0 and 1, such as 0.95")
+    check_level(level)
     labels, numbers = spread(performance)
     checks = _judge(labels, numbers, level, exact, rule)
     more = _further(checks, numbers, level, rule)

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from simstudy.evidence.montecarlo import wilson
 from simstudy.evidence.summary import RESULTS
-from simstudy.evidence.verdicts.remedies import CLEAR
 from simstudy.evidence.verdicts.rule import FEWEST
 
 Floats = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ def spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     known = numbers[["relerror_n", "cover_n"]].max(axis=1).fillna(0)
     numbers["n"] = numbers["n"].fillna(known)
     cover, covered = (numbers[name].to_numpy(dtype=float) for name in ("cover", "cover_n"))
-    for name, end in zip(("lower", "upper"), wilson(cover, covered, CLEAR), strict=True):
+    for name, end in zip(("lower", "upper"), wilson(cover, covered), strict=True):
         numbers[f"cover_{name}"] = numbers[f"cover_{name}"].fillna(pd.Series(end))
     numbers["asked"] = numbers["fail_n"].fillna(numbers["n_n"]).fillna(numbers["n"])
     few = numbers["relerror_n"] < FEWEST
@@ -66,21 +66,13 @@ def _columns(performance: pd.DataFrame, at: npt.NDArray[np.int64], size: int) ->
     columns: dict[str, Floats] = {}
     suffixes = {"value": "", "mcse": "_mcse", "n": "_n", "lower": "_lower", "upper": "_upper"}
     for name, suffix in suffixes.items():
-        cells = np.full((size, len(_MEASURES)), np.nan)
+        matrix = np.full((size, len(_MEASURES)), np.nan)
         if name not in performance:
-            columns |= {f"{of}{suffix}": cells[:, k] for k, of in enumerate(_MEASURES)}
+            columns |= {f"{of}{suffix}": matrix[:, k] for k, of in enumerate(_MEASURES)}
             continue
-        cells[at[mine], measure[mine]] = performance[name].to_numpy(dtype=float)[mine]
-        columns |= {f"{of}{suffix}": cells[:, k] for k, of in enumerate(_MEASURES)}
+        matrix[at[mine], measure[mine]] = performance[name].to_numpy(dtype=float)[mine]
+        columns |= {f"{of}{suffix}": matrix[:, k] for k, of in enumerate(_MEASURES)}
     return pd.DataFrame(columns)
-
-
-def wilson(p: Floats, n: Floats, z: float) -> tuple[Floats, Floats]:
-    """Return the ends of Wilson's interval; nan without replicates."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
-    return center - half, center + half
 
 
 def case_numbers(frame: pd.DataFrame, columns: list[str]) -> npt.NDArray[np.int64]:

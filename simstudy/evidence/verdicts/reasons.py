@@ -6,10 +6,11 @@ from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
+from simstudy.evidence.montecarlo import Z, critical
 from simstudy.evidence.verdicts.numbers import case_numbers, spread
-from simstudy.evidence.verdicts.remedies import CLEAR, fails_more, remedy, same
+from simstudy.evidence.verdicts.remedies import fails_more, remedy, same
 from simstudy.evidence.verdicts.rule import Verdict
 from simstudy.evidence.verdicts.sentences import Row, decimal, ratio, scale, sides
 
@@ -103,7 +104,7 @@ def _because(cause: str, row: Row, judge: Row | None, level: float) -> str:
         case "bias" if not np.isnan(row["bias"]):
             return _bias(row, level)
         case "scale" if row["relerror_n"] > 0 and not np.isnan(row["relerror"]):
-            reach = float(ndtri((1 + level) / 2)) * (1 + row["relerror"] / 100)
+            reach = float(critical(level)) * (1 + row["relerror"] / 100)
             alone = 2 * float(ndtr(reach)) - 1
             return (
                 f"Scale: the standard error is {scale(row)}; in a normal interval this alone "
@@ -115,14 +116,14 @@ def _because(cause: str, row: Row, judge: Row | None, level: float) -> str:
             )
         case "shape" if not np.isnan(row["misses"]):
             tail = "Shape: the truth is missed below and above the interval"
-            heavy = abs(row["misses"]) > CLEAR * row["misses_mcse"]
+            heavy = abs(row["misses"]) > Z * row["misses_mcse"]
             found = "unequally: the pivot is skew" if heavy else "alike within Monte Carlo error"
             apart = f"{decimal(abs(row['misses']))} apart, MCSE {decimal(row['misses_mcse'])}"
             return f"{tail} {found} ({sides(row)}; {apart})."
         case "dependence" if not np.isnan(row["corr"]):
             found = f"Dependence: estimate and standard error correlate by {row['corr']:.2f}"
             found += f" (MCSE {row['corr_mcse']:.2g})"
-            if not abs(row["corr"]) > CLEAR * row["corr_mcse"]:
+            if not abs(row["corr"]) > Z * row["corr_mcse"]:
                 return f"{found}: none beyond Monte Carlo error."
             short = "low" if row["corr"] > 0 else "high"
             return f"{found}: intervals are shortest where the estimate is {short}."
@@ -149,7 +150,7 @@ def _failures(row: Row, judge: Row | None) -> str:
 
 def _bias(row: Row, level: float) -> str:
     """Say how large the bias is and how much coverage it costs."""
-    if not abs(row["bias"]) > CLEAR * row["bias_mcse"]:
+    if not abs(row["bias"]) > Z * row["bias_mcse"]:
         return (
             f"Bias: none beyond Monte Carlo error ({row['bias']:.2g}, MCSE {row['bias_mcse']:.2g})."
         )

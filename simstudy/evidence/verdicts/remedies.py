@@ -6,6 +6,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
+from simstudy.evidence.montecarlo import Z
 from simstudy.evidence.verdicts.advice import (
     ADVICE,
     ELSEWHERE,
@@ -17,9 +18,6 @@ from simstudy.evidence.verdicts.advice import (
 from simstudy.evidence.verdicts.sentences import listed
 
 Row = Mapping[Hashable, Any]
-
-CLEAR = 1.96
-"""MCSEs by which a number must differ from zero to be called a cause."""
 
 SAME = 0.02
 """Ratios to the exact standard error this close to 1 leave nothing numerical to blame."""
@@ -99,7 +97,7 @@ def fails_more(row: Row, judge: Row | None) -> bool:
     if judge is None or judge is row:
         return False
     spread = (row["fail_mcse"] ** 2 + judge["fail_mcse"] ** 2) ** 0.5
-    return bool(row["fail"] - judge["fail"] > CLEAR * spread)
+    return bool(row["fail"] - judge["fail"] > Z * spread)
 
 
 def same(row: Row) -> bool:
