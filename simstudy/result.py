@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from simstudy.design import information_equality
+from simstudy.design.findings import mismatches
 from simstudy.errors import StudyError
 from simstudy.evidence.calibration import calibration
 from simstudy.evidence.comparison import compare
@@ -22,6 +22,7 @@ from simstudy.files.writing import escape_formulas, parse_csv, save_csv
 from simstudy.records import rows as tables
 from simstudy.report import page as report
 from simstudy.store import looks
+from simstudy.store.information_equality import read_tests
 from simstudy.store.journal import Store
 
 IN_FIGURES = 2000
@@ -105,7 +106,7 @@ class Result:
 
     def information_equality(self) -> pd.DataFrame:
         """Return whether mechanisms match likelihoods, as the run found it; else an empty frame."""
-        return information_equality.stored_tests(self.folder)
+        return read_tests(self.folder)
 
     def report(self) -> Path:
         """Write report, figures, performance and rows beside the store; return the report."""
@@ -161,7 +162,7 @@ class Result:
             _with_sandwiches(self.information_equality(), found),
             looks.lacking(self.folder),
         )
-        alarms = information_equality.mismatches(agreed)
+        alarms = mismatches(agreed)
         path = report.write(
             self.folder,
             tables.stack(few),

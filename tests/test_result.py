@@ -20,7 +20,7 @@ from simstudy import (
     grid,
     run,
 )
-from simstudy.design import information_equality
+from simstudy.design import findings
 from simstudy.evidence.summary import summarize
 from simstudy.files.writing import read_csv
 from simstudy.methods import OBSERVED, OPG
@@ -278,7 +278,7 @@ def test_what_is_said_of_sandwiches_is_their_verdict():
         "It matches.",
         "It does not. No sandwich was tried here.",
     ]
-    words = [value for name, value in vars(information_equality).items() if name.startswith("_")]
+    words = [value for name, value in vars(findings).items() if name.startswith("_")]
     assert not [said for said in words if isinstance(said, str) and "to trust" in said]
 
 

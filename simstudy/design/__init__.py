@@ -2,6 +2,6 @@
 
 A mechanism draws data, a scenario fixes its factors, a study lists scenarios and estimators
 (`definition` refuses contradictions), `loading` reads it from its file, `drawing` makes its data
-sets, `checks` tries its code, `information_equality` holds mechanisms against likelihoods. Nothing
-here runs a study or keeps anything.
+sets. `checks` tries its code; `information_equality` tests mechanisms against likelihoods, and
+`findings` says what that means. Nothing here runs a study or keeps anything.
 """

@@ -243,9 +243,9 @@ def run(
 
         tell(_done(study, store))
         if timeout is None:
-            from simstudy.design import information_equality
+            from simstudy.store.information_equality import write_tests
 
-            information_equality.store_tests(study, store.folder)
+            write_tests(study, store.folder)
         for path in store.check():
             print(f"damaged block moved aside, to be run again: {path}", file=sys.stderr)
         size, first = (size, size) if size else _sizes(engine, study, pace, jobs)

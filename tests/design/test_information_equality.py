@@ -21,19 +21,15 @@ from simstudy import (
     grid,
     run,
 )
-from simstudy.design import information_equality as module
 from simstudy.design.drawing import draw as drawn
-from simstudy.design.information_equality import (
-    FALSE_ALARM,
-    information_equality,
-    mismatches,
-    store_tests,
-    stored_tests,
-)
+from simstudy.design.findings import mismatches
+from simstudy.design.information_equality import FALSE_ALARM, information_equality
 from simstudy.design.moment_tests import hotelling, variance_of_sums
 from simstudy.files import folder_lock as lock
 from simstudy.methods import OBSERVED, OBSERVED_CENTRAL
 from simstudy.models import binomial, exponential, gamma, normal, poisson
+from simstudy.store import information_equality as module
+from simstudy.store.information_equality import read_tests, write_tests
 
 NORMAL = {"n": 20, "mu": 1.0, "sigma": 2.0}
 
@@ -320,7 +316,8 @@ def test_the_edge_is_shared_by_all_cells(monkeypatch):
     """Bonferroni: what is a mismatch alone is none among many cells."""
     edges = []
     monkeypatch.setattr(
-        "simstudy.design.information_equality._row", lambda *given: edges.append(given[-1]) or {}
+        "simstudy.design.information_equality.finding_row",
+        lambda *given: edges.append(given[-1]) or {},
     )
     sizes = [10, 20, 30]
     information_equality(
@@ -431,32 +428,32 @@ def test_a_run_keeps_it_and_the_report_says_it_first(tmp_path):
 
 def test_it_is_done_again_for_a_new_scenario_and_defused(tmp_path):
     made = study(exponential.MODEL, exponential.MECHANISM, 60, n=[10, 20], rate=1.0)
-    store_tests(replace(made, scenarios=made.scenarios[:1]), tmp_path)
-    store_tests(made, tmp_path)
+    write_tests(replace(made, scenarios=made.scenarios[:1]), tmp_path)
+    write_tests(made, tmp_path)
     assert len(pd.read_csv(tmp_path / "information_equality.csv")) == 2
     named = replace(made.estimators[0], name="=1+1")
-    store_tests(replace(made, estimators=[named]), tmp_path)
+    write_tests(replace(made, estimators=[named]), tmp_path)
     assert (pd.read_csv(tmp_path / "information_equality.csv")["estimator"] == "'=1+1").all()
     before = (tmp_path / "information_equality.csv").stat().st_mtime_ns
-    store_tests(replace(made, estimators=[named]), tmp_path)
+    write_tests(replace(made, estimators=[named]), tmp_path)
     assert (tmp_path / "information_equality.csv").stat().st_mtime_ns == before
 
 
 def test_it_is_done_again_only_when_there_is_more_to_see(tmp_path):
     made = study(exponential.MODEL, exponential.MECHANISM, 60, n=10, rate=1.0)
     for replicates, draws in ((60, 60), (80, 80), (70, 80), (5000, 300)):
-        store_tests(replace(made, replicates=replicates), tmp_path)
+        write_tests(replace(made, replicates=replicates), tmp_path)
         assert pd.read_csv(tmp_path / "information_equality.csv")["draws"][0] == draws
 
 
 def test_of_shards_that_begin_together_the_first_that_has_written_stays(tmp_path, monkeypatch):
     """A shard that was slower, on a busy machine, does not put fewer draws in place of more."""
     made = study(exponential.MODEL, exponential.MECHANISM, 300, n=10, rate=1.0)
-    whole, tests, turns = module._tests, [], []
+    whole, tests, turns = module.equality_rows, [], []
 
     def slow(*asked):
-        monkeypatch.setattr(module, "_tests", whole)
-        store_tests(made, tmp_path)  # another shard begins later, and is done earlier
+        monkeypatch.setattr(module, "equality_rows", whole)
+        write_tests(made, tmp_path)  # another shard begins later, and is done earlier
         tests.append([row | {"draws": 50} for row in whole(*asked)])
         return tests[-1]
 
@@ -466,11 +463,11 @@ def test_of_shards_that_begin_together_the_first_that_has_written_stays(tmp_path
             turns.append(len(list(folder.glob(".lock-manifest.*"))))
             yield
 
-    monkeypatch.setattr(module, "_tests", slow)
+    monkeypatch.setattr(module, "equality_rows", slow)
     monkeypatch.setattr(module, "lock_manifest", noted, raising=False)
-    store_tests(made, tmp_path)
+    write_tests(made, tmp_path)
     assert len(tests) == 1
-    assert list(stored_tests(tmp_path)["draws"]) == [300]
+    assert list(read_tests(tmp_path)["draws"]) == [300]
     assert turns == [1, 1]
 
 
@@ -491,7 +488,7 @@ def test_what_the_time_allowed_is_kept_and_said(tmp_path, monkeypatch):
 def test_a_damaged_or_older_file_is_told_and_made_again(tmp_path, capsys):
     made = study(exponential.MODEL, exponential.MECHANISM, 60, n=10, rate=1.0)
     path = tmp_path / "information_equality.csv"
-    store_tests(made, tmp_path)
+    write_tests(made, tmp_path)
     whole = path.read_text()
     older = pd.read_csv(path).drop(columns=["sum_p", "sum_ratio"]).to_csv(index=False)
     damages = [
@@ -500,11 +497,11 @@ def test_a_damaged_or_older_file_is_told_and_made_again(tmp_path, capsys):
     ]  # fmt: skip
     for text in damages:
         path.write_bytes(text.encode("latin-1"))
-        assert stored_tests(tmp_path).empty, text
+        assert read_tests(tmp_path).empty, text
         assert "the next run makes it again" in capsys.readouterr().err
-        store_tests(made, tmp_path)
+        write_tests(made, tmp_path)
         assert path.read_text() == whole
-    assert stored_tests(tmp_path)["finding"].tolist() == ["agrees"]
+    assert read_tests(tmp_path)["finding"].tolist() == ["agrees"]
     assert capsys.readouterr().err == ""
 
 
@@ -514,6 +511,6 @@ def test_a_study_without_a_likelihood_is_told_nothing(tmp_path, capsys):
     estimator = FunctionEstimator("t", ["mean"], lambda data: {"mean": (data.mean(), 1.0)})
     made = Study("s", [Scenario(normal, {})], [estimator], replicates=60, seed=1)
     for _ in range(2):
-        store_tests(made, tmp_path)
-        assert stored_tests(tmp_path).empty
+        write_tests(made, tmp_path)
+        assert read_tests(tmp_path).empty
     assert capsys.readouterr().err == ""
