@@ -14,6 +14,7 @@ _WHERE = {
     "Scenario": "design.scenario",
     "Study": "design.study",
     "StudyError": "errors",
+    "interval": "likelihood.supports",
     "grid": "design.scenario",
     "load": "design.loading",
     "performance": "evidence.performance",

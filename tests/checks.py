@@ -258,8 +258,8 @@ def check_interval_on_the_working_scale(method: Method, case: Case) -> None:
     """A `-log-wald` interval has the same se and never leaves the support."""
     found = infer(method, case_fitted(case.name, 0))
     for j, support in enumerate(case.model.supports):
-        assert found.lower[j] > {"real": -np.inf, "positive": 0, "unit": 0}[support]
-        assert found.upper[j] < {"real": np.inf, "positive": np.inf, "unit": 1}[support]
+        assert found.lower[j] > support.lower
+        assert found.upper[j] < support.upper
 
 
 # -- every Estimator -------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from simstudy.design.scenario import Scenario
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Estimator
-from simstudy.likelihood.model import inside
+from simstudy.likelihood.supports import inside
 from simstudy.records.block import COLUMNS
 
 # df: the degrees of freedom of a row, for measures
@@ -148,7 +148,7 @@ def check_truth(
             )
         for estimator in answering:
             if isinstance(estimator, MaximumLikelihood) and name in estimator.parameters:
-                support = estimator.model.parameters[name]
+                support = estimator.model.supports[estimator.parameters.index(name)]
                 if not inside(np.array([value]), (support,)).all():
                     raise StudyError(
                         f"scenario {scenario.key!r}: the truth of {name!r} is {value!r}, outside "

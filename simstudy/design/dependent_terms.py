@@ -16,7 +16,7 @@ from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import describe
-from simstudy.likelihood.model import from_working, to_working
+from simstudy.likelihood.supports import from_working, to_working
 from simstudy.streams import stream
 
 SETS = 5

@@ -16,9 +16,10 @@ from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import describe
 from simstudy.likelihood.derivatives import score_differences
-from simstudy.likelihood.model import Model, inside
+from simstudy.likelihood.model import Model
 from simstudy.likelihood.objective import objective, traceable
 from simstudy.likelihood.schemes import central_gradient, rise_steps
+from simstudy.likelihood.supports import inside
 
 
 def check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -> None:

@@ -29,9 +29,9 @@ from simstudy.engines.refits import refit
 from simstudy.engines.stacking import grouped
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of, gather, together
 from simstudy.estimators.protocol import Draws, checked, finished, write
-from simstudy.likelihood.model import from_working, to_working
 from simstudy.likelihood.objective import traceable
 from simstudy.likelihood.points import conditioning
+from simstudy.likelihood.supports import from_working, to_working
 from simstudy.likelihood.verdict import in_words
 from simstudy.methods.covariance import Place
 from simstudy.methods.protocol import Fitted, Source

@@ -15,10 +15,10 @@ from simstudy.engines.stacking import Group, stacked
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.likelihood.curvature import Differenced
 from simstudy.likelihood.fit import Fit
-from simstudy.likelihood.model import Support, from_working, slopes, to_working
 from simstudy.likelihood.objective import Objective, natural_hessian, own_derivatives
 from simstudy.likelihood.points import conditioning
 from simstudy.likelihood.standing import Standing, clear
+from simstudy.likelihood.supports import Support, from_working, slopes, to_working
 from simstudy.likelihood.verdict import NO_MAXIMUM, closer
 from simstudy.methods.covariance import Place
 from simstudy.methods.protocol import Source
@@ -96,7 +96,7 @@ def verdict(
     remains is lost, and the loop fits it again.
     """
     up, down = np.moveaxis(found["rises"], -2, 0)
-    bounded = [support != "real" for support in supports]
+    bounded = [support.bounded for support in supports]
     with np.errstate(all="ignore"):
         reach = np.abs(found["axes"][..., bounded]).max(axis=(-1, -2), initial=0.0)
         good = (found["state"] == newton.CONVERGED) & clear(up, down, found["value"], reach)

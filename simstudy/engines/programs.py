@@ -26,7 +26,7 @@ from simstudy.engines.newton import along_axes, near, newton
 from simstudy.garbage_collection import gc_paused
 from simstudy.likelihood.axes import axes_of
 from simstudy.likelihood.extrapolation import differenced
-from simstudy.likelihood.model import Support
+from simstudy.likelihood.supports import Support
 
 # One thread per process. Without the fusion emitters and LLVM's expensive passes a program compiles
 # in a third of the time and runs as fast, or 1.1 times as long for a regression.
@@ -259,10 +259,9 @@ def _objective(
 ) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
     """Return f of the working values, in JAX, and theta of them."""
     jax = load()
-    maps = {"real": lambda x: x, "positive": jax.numpy.exp, "unit": jax.nn.sigmoid}
 
     def to_theta(working: Array) -> Array:
-        return jax.numpy.stack([maps[s](working[j]) for j, s in enumerate(supports)])
+        return jax.numpy.stack([s.from_working(working[j]) for j, s in enumerate(supports)])
 
     def f(working: Array) -> Array:
         return -(weights * loglik(to_theta(working), data)).sum()

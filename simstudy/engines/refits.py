@@ -16,8 +16,8 @@ from simstudy.engines.fits import verdict
 from simstudy.engines.stacking import Group, stacked
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Draws
-from simstudy.likelihood.model import from_working, to_working
 from simstudy.likelihood.objective import Objective
+from simstudy.likelihood.supports import from_working, to_working
 from simstudy.methods.protocol import Fitted, Source
 from simstudy.methods.resampling import Refits, resampled
 

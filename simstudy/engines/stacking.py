@@ -11,7 +11,7 @@ from simstudy.arrays import Array, Data, observations
 from simstudy.engines import programs
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Draws
-from simstudy.likelihood.model import Support, inside, to_working
+from simstudy.likelihood.supports import Support, inside, to_working
 from simstudy.user_code.time_limit import STOPS
 
 

@@ -16,8 +16,8 @@ from simstudy.likelihood.axes import (
 )
 from simstudy.likelihood.curvature import Differenced, invert
 from simstudy.likelihood.extrapolation import TRUSTED, differenced
-from simstudy.likelihood.model import from_working, slopes, to_working
 from simstudy.likelihood.objective import Objective, natural_hessian, values_of
+from simstudy.likelihood.supports import from_working, slopes, to_working
 from simstudy.status import Status
 
 

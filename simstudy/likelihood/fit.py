@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.likelihood.model import from_working, inside, slopes, to_working
 from simstudy.likelihood.objective import Objective, natural_hessian
 from simstudy.likelihood.optimizers import Outset, checked_start, guessed_errors, minimize, scaled
 from simstudy.likelihood.points import Point, conditioning, look, nowhere
 from simstudy.likelihood.polish import polish
 from simstudy.likelihood.standing import Standing
+from simstudy.likelihood.supports import from_working, inside, slopes, to_working
 from simstudy.likelihood.verdict import in_words, noisy_at, standing_of
 from simstudy.status import Status
 

@@ -1,24 +1,18 @@
 """A model: parameters with their supports, a start, and the log-likelihood per observation.
 
-Parameters are fitted on an unbounded working scale and reported on their own: a real parameter is
-its own working value, a positive one is the exponential, one in the unit interval the logistic of
-it.
+Parameters are fitted on the unbounded working scale of their supports (`likelihood.supports`) and
+reported on their own.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
-import scipy.special
 
 from simstudy.arrays import Array, Data
-
-Support = Literal["real", "positive", "unit"]
-SUPPORTS: tuple[Support, ...] = ("real", "positive", "unit")
+from simstudy.likelihood.supports import SHORT, Support
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +23,9 @@ class Model:
     ----------
     name : str
         Name in the tables.
-    parameters : mapping of str to {"real", "positive", "unit"}
-        The p parameters in the order of theta, each with its support.
+    parameters : mapping of str to "real", "positive", "unit" or Support
+        The p parameters in the order of theta, each with its support, such as
+        `simstudy.interval(-1, 1)`.
     start : callable
         `start(data) -> (p,)`, a rough value inside the support from which the optimizer sets out.
     loglik : callable
@@ -66,7 +61,7 @@ class Model:
     """
 
     name: str
-    parameters: Mapping[str, Support]
+    parameters: Mapping[str, Support | str]
     start: Callable[[Data], Array]
     loglik: Callable[[Array, Data], Array]
     score: Callable[[Array, Data], Array] | None = None
@@ -85,85 +80,16 @@ class Model:
             )
         if not self.parameters:
             raise ValueError(f"model {self.name!r} has no parameters; give at least one")
-        for name, support in self.parameters.items():
-            if support not in SUPPORTS:
+        supports = [
+            support if isinstance(support, Support) else SHORT.get(str(support))
+            for support in self.parameters.values()
+        ]
+        for (name, given), support in zip(self.parameters.items(), supports, strict=True):
+            if support is None:
                 raise ValueError(
-                    f"model {self.name!r}: parameter {name!r} has the support {support!r}; "
-                    f"allowed are {', '.join(map(repr, SUPPORTS))}"
+                    f"model {self.name!r}: parameter {name!r} has the support {given!r}; "
+                    f"allowed are {', '.join(map(repr, SHORT))}, and simstudy.interval(lower, "
+                    "upper) for one with its own ends"
                 )
         object.__setattr__(self, "names", tuple(self.parameters))
-        object.__setattr__(self, "supports", tuple(self.parameters.values()))
-
-
-def inside(theta: Array, supports: tuple[Support, ...]) -> Array:
-    """Tell which parameters lie strictly inside their support: `(..., p)` of bool."""
-    theta = np.asarray(theta, dtype=float)
-    allowed = np.isfinite(theta)
-    for j, support in enumerate(supports):
-        if support != "real":
-            allowed[..., j] &= theta[..., j] > 0
-        if support == "unit":
-            allowed[..., j] &= theta[..., j] < 1
-    return allowed
-
-
-def to_working(theta: Array, supports: tuple[Support, ...]) -> Array:
-    """Map theta `(..., p)` to the unbounded working scale: identity, log or logit.
-
-    Examples
-    --------
-    >>> from simstudy.likelihood.model import to_working
-    >>> to_working([2.0, 1.0, 0.5], ("real", "positive", "unit")).tolist()
-    [2.0, 0.0, 0.0]
-    """
-    working = np.array(theta, dtype=float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for j, support in enumerate(supports):
-            if support == "positive":
-                working[..., j] = np.log(working[..., j])
-            elif support == "unit":
-                working[..., j] = scipy.special.logit(working[..., j])
-    return working
-
-
-def from_working(working: Array, supports: tuple[Support, ...]) -> Array:
-    """Map the working scale `(..., p)` back to theta: identity, exp or the logistic function."""
-    theta = np.array(working, dtype=float)
-    positive, unit = _columns(supports)
-    if positive is not None:
-        with np.errstate(over="ignore"):
-            theta[..., positive] = np.exp(theta[..., positive])
-    if unit is not None:
-        theta[..., unit] = scipy.special.expit(theta[..., unit])
-    return theta
-
-
-@functools.lru_cache(maxsize=256)
-def _columns(supports: tuple[Support, ...]) -> tuple[Array | None, Array | None]:
-    """Return the columns of the positive and of the unit parameters; None where there are none."""
-    found = [[j for j, s in enumerate(supports) if s == kind] for kind in SUPPORTS[1:]]
-    positive, unit = (
-        slice(columns[0], columns[-1] + 1)
-        if columns == list(range(columns[0], columns[-1] + 1))
-        else np.array(columns)
-        for columns in (columns or [-1] for columns in found)
-    )
-    return (positive if found[0] else None), (unit if found[1] else None)
-
-
-def slopes(theta: Array, supports: tuple[Support, ...]) -> tuple[Array, Array]:
-    """First and second derivative of theta with respect to its working value, each `(..., p)`.
-
-    For theta = exp(w): theta and theta. For theta = logistic(w): v = theta (1 - theta) and
-    v (1 - 2 theta).
-    """
-    theta = np.asarray(theta, dtype=float)
-    first, second = np.ones_like(theta), np.zeros_like(theta)
-    positive, unit = _columns(supports)
-    if positive is not None:
-        first[..., positive] = second[..., positive] = theta[..., positive]
-    if unit is not None:
-        value = theta[..., unit]
-        first[..., unit] = value * (1 - value)
-        second[..., unit] = first[..., unit] * (1 - 2 * value)
-    return first, second
+        object.__setattr__(self, "supports", tuple(supports))

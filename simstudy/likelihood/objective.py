@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from simstudy.arrays import Array, Data, namespace
-from simstudy.likelihood.model import Model, Support, from_working, slopes
+from simstudy.likelihood.model import Model
 from simstudy.likelihood.noise import Values
+from simstudy.likelihood.supports import Support, from_working, slopes
 
 
 @dataclass(frozen=True, slots=True)

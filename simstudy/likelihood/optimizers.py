@@ -9,9 +9,9 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.axes import first_axes
-from simstudy.likelihood.model import from_working, inside, slopes, to_working
 from simstudy.likelihood.objective import Objective, values_of
 from simstudy.likelihood.points import derivatives
+from simstudy.likelihood.supports import from_working, inside, slopes, to_working
 
 TAKES_HESSIAN = {"newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr"}
 NEEDS_GRADIENT = TAKES_HESSIAN - {"trust-constr"}

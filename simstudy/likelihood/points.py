@@ -26,8 +26,8 @@ from simstudy.likelihood.axes import (
     slopes_by,
 )
 from simstudy.likelihood.extrapolation import differenced
-from simstudy.likelihood.model import from_working, slopes
 from simstudy.likelihood.objective import Objective, values_of
+from simstudy.likelihood.supports import from_working, slopes
 
 FINE, FAILED = 1e-6, 1e-3
 # An EDM of 5e-17 is a hundred-millionth of a standard error: nothing further can be seen.

@@ -16,8 +16,8 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.axes import LONGEST, inverted
-from simstudy.likelihood.model import Support
 from simstudy.likelihood.noise import noise_along, noise_of
+from simstudy.likelihood.supports import Support
 from simstudy.status import Status
 
 # Where f changes by less over a whole unit, it is level there; one half would be right.
@@ -217,7 +217,8 @@ def words(
     >>> import numpy as np
     >>> from simstudy.status import Status
     >>> from simstudy.likelihood.standing import words
-    >>> names, supports, one = ("b", "s"), ("real", "positive"), np.ones(2)
+    >>> from simstudy.likelihood.supports import POSITIVE, REAL
+    >>> names, supports, one = ("b", "s"), (REAL, POSITIVE), np.ones(2)
     >>> words(Status.no_maximum, np.array([0.0, -9.0]), names, supports, one)
     's -> 0'
     >>> words(Status.not_identified, np.array([3.0, -3.0]), names, supports, one)
@@ -226,14 +227,14 @@ def words(
     share = np.abs(direction) / scale
     kept = [j for j in range(len(share)) if share[j] > 0.05 * share.max()]
     if status == Status.no_maximum:
-        ends = {"real": ("-infinity", "infinity"), "positive": ("0", "infinity"), "unit": "01"}
-        return ", ".join(f"{names[j]} -> {ends[supports[j]][int(direction[j] > 0)]}" for j in kept)
-    maps = {"real": "{}", "positive": "log({})", "unit": "logit({})"}
+        ends = [supports[j].upper if direction[j] > 0 else supports[j].lower for j in kept]
+        told = [f"{end:g}".replace("inf", "infinity") for end in ends]
+        return ", ".join(f"{names[j]} -> {end}" for j, end in zip(kept, told, strict=True))
     largest = max(np.abs(direction[kept]), default=1.0)
     text = ""
     for j in kept:
         weight = direction[j] / largest * np.sign(direction[kept[0]])
         size = "" if abs(abs(weight) - 1) < 0.05 else f"{abs(weight):.2g} "
         sign = ("-" if weight < 0 else "") if not text else (" - " if weight < 0 else " + ")
-        text += sign + size + maps[supports[j]].format(names[j])
+        text += sign + size + supports[j].scale.format(names[j])
     return text

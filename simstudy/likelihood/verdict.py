@@ -6,12 +6,12 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.axes import alone, axes_of, first_axes
-from simstudy.likelihood.model import from_working, inside
 from simstudy.likelihood.noise import SPOILING, noise_along, noise_of, noisy
 from simstudy.likelihood.objective import Objective, values_of
 from simstudy.likelihood.optimizers import Outset, guessed_errors
 from simstudy.likelihood.points import FAILED, FINE, Point, advance
 from simstudy.likelihood.standing import Standing, clear, look_closer, words
+from simstudy.likelihood.supports import from_working, inside
 from simstudy.status import Status
 
 NO_MAXIMUM = (Status.no_maximum, Status.not_identified)
@@ -62,7 +62,7 @@ def closer(
     way = -axes @ slope / size if size > 0 else axes[:, 0]
     looks = np.column_stack([way, axes])
     rises = np.array([[f(working + side * d) for d in looks.T] for side in (1.0, -1.0)]) - value
-    bounded = np.array([support != "real" for support in supports])
+    bounded = np.array([support.bounded for support in supports])
     up, down = rises
     if clear(up, down, np.float64(value), np.abs(axes[bounded]).max(initial=0.0)):
         return Standing(Status.ok)
@@ -87,7 +87,7 @@ def standing_of(target: Objective, point: Point, outset: Outset) -> Standing:
     onward = _onward(target, point.working, point.value, outset)
     if onward is not None:
         return onward
-    bounded = np.array([support != "real" for support in target.model.supports])
+    bounded = np.array([support.bounded for support in target.model.supports])
     if point.edm < FINE and (np.abs(point.step[bounded]) > MOVING).any():
         return Standing(Status.no_maximum, np.where(bounded, point.step, 0.0))
     if point.edm >= FAILED or point.coarse > COARSE * len(point.working):

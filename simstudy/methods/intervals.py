@@ -10,7 +10,7 @@ from collections.abc import Callable
 from scipy.special import ndtri
 
 from simstudy.arrays import Array
-from simstudy.likelihood.model import Support, from_working, slopes, to_working
+from simstudy.likelihood.supports import Support, from_working, slopes, to_working
 
 Interval = Callable[[Array, Array, float, tuple[Support, ...]], tuple[Array, Array]]
 
@@ -24,7 +24,7 @@ def wald(
     --------
     >>> import numpy as np
     >>> from simstudy.methods.intervals import wald
-    >>> [end.round(2).tolist() for end in wald(np.array([1.0]), np.array([0.5]), 0.95, ("real",))]
+    >>> [end.round(2).tolist() for end in wald(np.array([1.0]), np.array([0.5]), 0.95, ())]
     [[0.02], [1.98]]
     """
     half = ndtri((1 + level) / 2) * se
@@ -43,7 +43,8 @@ def log_wald(
     --------
     >>> import numpy as np
     >>> from simstudy.methods.intervals import log_wald
-    >>> ends = log_wald(np.array([1.0]), np.array([0.5]), 0.95, ("positive",))
+    >>> from simstudy.likelihood.supports import POSITIVE
+    >>> ends = log_wald(np.array([1.0]), np.array([0.5]), 0.95, (POSITIVE,))
     >>> [end.round(3).tolist() for end in ends]
     [[0.375], [2.664]]
     """

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simstudy.likelihood.fit import Fit, plain
-from simstudy.likelihood.model import slopes
+from simstudy.likelihood.supports import slopes
 from simstudy.methods.intervals import Interval, wald
 from simstudy.methods.protocol import Fitted, Inference, Source
 from simstudy.methods.standard import standard

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.likelihood.model import Support
+from simstudy.likelihood.supports import Support
 from simstudy.methods.intervals import Interval
 from simstudy.methods.protocol import Inference
 from simstudy.records.block import AnswerError, numbers_due

@@ -9,7 +9,7 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.curvature import Curvature, Differenced
-from simstudy.likelihood.model import Support
+from simstudy.likelihood.supports import Support
 from simstudy.methods.covariance import Formula, Place, diagnose, place_of, reads
 from simstudy.methods.intervals import Interval, wald
 from simstudy.methods.protocol import Fitted, Inference, Source

@@ -12,7 +12,7 @@ import numpy as np
 
 from simstudy.arrays import Array, Data
 from simstudy.design.mechanism import Mechanism
-from simstudy.likelihood.model import Support
+from simstudy.likelihood.supports import Support
 
 Design = Callable[[np.random.Generator, int], Array]
 
@@ -58,7 +58,7 @@ def autoregressive(p: int, correlation: float) -> Design:
     return design
 
 
-def names(coefficients: int | Sequence[str]) -> dict[str, Support]:
+def names(coefficients: int | Sequence[str]) -> dict[str, Support | str]:
     """Return real parameters of the given names, or b0, b1, ... for a number of them.
 
     Examples
@@ -69,8 +69,7 @@ def names(coefficients: int | Sequence[str]) -> dict[str, Support]:
     """
     if isinstance(coefficients, int):
         coefficients = [f"b{j}" for j in range(coefficients)]
-    real: Support = "real"
-    return dict.fromkeys(coefficients, real)
+    return dict.fromkeys(coefficients, "real")
 
 
 def mechanism(

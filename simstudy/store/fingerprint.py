@@ -23,6 +23,7 @@ from simstudy.design.study import Study
 from simstudy.estimators.function import FunctionEstimator
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Estimator
+from simstudy.likelihood.supports import SHORT
 from simstudy.user_code.code_hash import canonical_repr, hash_values
 from simstudy.user_code.dependencies import hash_statements, modules
 from simstudy.user_code.syntax import OTHER
@@ -187,6 +188,7 @@ def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, A
         model = estimator.model
         handed = [getattr(model, field.name) for field in dataclasses.fields(model)]
         code = [value for value in handed if callable(value)]
+        code += [support for support in model.supports if support.name not in SHORT]
     entry: dict[str, Any] = {
         "name": estimator.name,
         "parameters": list(estimator.parameters),
@@ -196,7 +198,7 @@ def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, A
     if isinstance(estimator, MaximumLikelihood):
         entry |= {
             "model": estimator.model.name,
-            "supports": list(estimator.model.supports),
+            "supports": [support.name for support in estimator.model.supports],
             "optimizer": estimator.optimizer,
             "as_is": estimator.as_is,
             "made": {method.name: canonical_repr(method) for method in estimator.methods},

@@ -16,7 +16,6 @@ from simstudy.likelihood import objective as objective_module
 from simstudy.likelihood.axes import RISE
 from simstudy.likelihood.curvature import invert
 from simstudy.likelihood.derivatives import rise_hessian, score_differences
-from simstudy.likelihood.model import from_working, to_working
 from simstudy.likelihood.objective import natural_hessian, objective, traceable
 from simstudy.likelihood.schemes import (
     central_gradient,
@@ -24,6 +23,7 @@ from simstudy.likelihood.schemes import (
     gradient_hessian,
     rise_steps,
 )
+from simstudy.likelihood.supports import POSITIVE, REAL, UNIT, from_working, to_working
 from simstudy.models import gamma
 from simstudy.status import Status
 
@@ -241,7 +241,7 @@ def test_score_differences_are_the_exact_scores(case):
 
 # -- from one scale to the other -------------------------------------------------------------------
 
-SUPPORTS = ("real", "positive", "unit")
+SUPPORTS = (REAL, POSITIVE, UNIT)
 THETA = np.array([0.3, 2.0, 0.8])
 
 

@@ -11,10 +11,10 @@ from scipy.special import digamma
 from checks import CASES, GAMMA, NORMAL, case_fitted, quiet
 from simstudy import Model
 from simstudy.likelihood.fit import maximize, plain
-from simstudy.likelihood.model import from_working, to_working
 from simstudy.likelihood.objective import objective
 from simstudy.likelihood.optimizers import OPTIMIZERS
 from simstudy.likelihood.points import FAILED, FINE, conditioning
+from simstudy.likelihood.supports import from_working, to_working
 from simstudy.models import (
     binomial,
     exponential,

@@ -7,9 +7,17 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from simstudy import Model
-from simstudy.likelihood.model import from_working, inside, slopes, to_working
+from simstudy.likelihood.supports import (
+    POSITIVE,
+    REAL,
+    UNIT,
+    from_working,
+    inside,
+    slopes,
+    to_working,
+)
 
-SUPPORTS = ("real", "positive", "unit")
+SUPPORTS = (REAL, POSITIVE, UNIT)
 WORKING = st.tuples(*[st.floats(-15, 15)] * 3).map(np.array)
 
 
@@ -75,7 +83,7 @@ def test_supports_are_open(theta, expected):
 def test_parameters_keep_their_order():
     model = make({"b": "positive", "a": "real"})
     assert model.names == ("b", "a")
-    assert model.supports == ("positive", "real")
+    assert model.supports == (POSITIVE, REAL)
 
 
 def test_unknown_support_is_refused():

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from simstudy.likelihood.model import to_working
+from simstudy.likelihood.supports import POSITIVE, REAL, UNIT, to_working
 from simstudy.methods.intervals import log_wald, wald
 
-SUPPORTS = ("real", "positive", "unit")
+SUPPORTS = (REAL, POSITIVE, UNIT)
 THETA, SE = np.array([-1.0, 2.0, 0.25]), np.array([0.5, 0.4, 0.1])
 BOTH = pytest.mark.parametrize("interval", [wald, log_wald])
 
@@ -35,7 +35,7 @@ def test_log_wald_is_wald_on_the_working_scale():
 
 def test_log_wald_of_a_real_parameter_is_wald():
     for one, other in zip(
-        log_wald(THETA, SE, 0.95, ("real",) * 3), wald(THETA, SE, 0.95, ()), strict=True
+        log_wald(THETA, SE, 0.95, (REAL,) * 3), wald(THETA, SE, 0.95, ()), strict=True
     ):
         assert_array_equal(one, other)
 
@@ -70,8 +70,8 @@ def test_log_wald_stays_inside_the_support(size):
 @BOTH
 def test_units_move_the_ends_with_the_parameter(interval):
     """A positive parameter in other units: both ends times the unit."""
-    ends = interval(THETA[1:2], SE[1:2], 0.95, ("positive",))
-    moved = interval(1e4 * THETA[1:2], 1e4 * SE[1:2], 0.95, ("positive",))
+    ends = interval(THETA[1:2], SE[1:2], 0.95, (POSITIVE,))
+    moved = interval(1e4 * THETA[1:2], 1e4 * SE[1:2], 0.95, (POSITIVE,))
     for one, other in zip(ends, moved, strict=True):
         assert_allclose(other, 1e4 * one, rtol=1e-13)
 

@@ -22,9 +22,10 @@ from simstudy.design.checks import validate
 from simstudy.design.mechanism import Mechanism
 from simstudy.likelihood.curvature import Curvature
 from simstudy.likelihood.fit import maximize
-from simstudy.likelihood.model import Model, inside
+from simstudy.likelihood.model import Model
 from simstudy.likelihood.objective import objective
 from simstudy.likelihood.schemes import central_gradient
+from simstudy.likelihood.supports import inside
 from simstudy.methods.covariance import meat, observed, opg, sandwich
 from simstudy.models import (
     beta,
