@@ -2,9 +2,9 @@
 
 A module named after one distribution offers `MODEL` and `MECHANISM`; where a second parametrization
 or censoring exists, `<WHAT>_MODEL` and `<WHAT>_MECHANISM`. A regression module offers
-`model(coefficients)` and `mechanism(design, coefficients)`, with designs from `regression`.
-Mechanisms that the model misses on purpose have "wrong" in their name; their truth is the
-pseudo-truth.
+`model(coefficients)` and `mechanism(design, coefficients)`, mostly of a `regression.Family`, with
+designs from `regression`. Mechanisms that the model misses on purpose have "wrong" in their name;
+their truth is the pseudo-truth. Nothing here fits anything.
 """
 
 from simstudy.models import (

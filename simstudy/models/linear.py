@@ -8,25 +8,18 @@ Econometrica 48:817).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from simstudy.arrays import Array, Data, log, namespace
 from simstudy.design.mechanism import Mechanism
-from simstudy.likelihood.model import Model
 from simstudy.models import regression
 
 
 def start(data: Data) -> Array:
     """Return zero for every coefficient, the root mean square of y as spread (1 where zero)."""
     return np.append(regression.start(data), np.sqrt(np.mean(data["y"] ** 2)) or 1.0)
-
-
-def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
-    """Draw data like these from the model at theta."""
-    eta = data["x"] @ theta[:-1]
-    return {"y": normal(rng, eta, sigma=theta[-1]), "x": data["x"]}
 
 
 def loglik(theta: Array, data: Data) -> Array:
@@ -68,41 +61,17 @@ def spreading(rng: np.random.Generator, eta: Array, *, sigma: float, spreading: 
     return rng.normal(eta, sigma * np.exp(spreading * (eta - eta.mean())))
 
 
-def model(coefficients: int | Sequence[str]) -> Model:
-    """Make the model for so many coefficients, or for coefficients of these names.
-
-    Examples
-    --------
-    >>> from simstudy.models import linear
-    >>> linear.model(["const", "age"]).names
-    ('const', 'age', 'sigma')
-    """
-    return Model(
-        "linear",
-        parameters=regression.names(coefficients) | {"sigma": "positive"},
-        start=start,
-        loglik=loglik,
-        score=score,
-        hessian=hessian,
-        expected=expected,
-        draw=redraw,
-    )
-
-
-def mechanism(
-    design: regression.Design, coefficients: Mapping[str, float], name: str = "linear"
-) -> Mechanism:
-    """Make the mechanism with factors n and sigma for a design and true coefficients.
-
-    Examples
-    --------
-    >>> from simstudy.models import linear
-    >>> from simstudy.models.regression import autoregressive
-    >>> wages = linear.mechanism(autoregressive(2, 0.3), {"b0": 1.0, "b1": 2.0})
-    >>> wages.truth(n=50, sigma=0.5)
-    {'b0': 1.0, 'b1': 2.0, 'sigma': 0.5}
-    """
-    return regression.mechanism(name, design, coefficients, normal, extra=["sigma"])
+FAMILY = regression.Family(
+    "linear",
+    outcome=normal,
+    loglik=loglik,
+    score=score,
+    hessian=hessian,
+    expected=expected,
+    start=start,
+    extra={"sigma": "positive"},
+)
+model, mechanism = FAMILY.model, FAMILY.mechanism
 
 
 def wrong_spreading(design: regression.Design, coefficients: Mapping[str, float]) -> Mechanism:

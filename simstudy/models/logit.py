@@ -7,24 +7,15 @@ a hyperplane separates the outcomes there is no maximum (Albert & Anderson 1984,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from simstudy.arrays import Array, Data, expit, log_expit
-from simstudy.design.mechanism import Mechanism
-from simstudy.likelihood.model import Model
 from simstudy.models import regression
 
 
 def outcome(rng: np.random.Generator, eta: Array) -> Array:
     """Draw outcomes 0 and 1 for every linear predictor."""
     return (rng.uniform(size=len(eta)) < expit(eta)).astype(float)
-
-
-def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
-    """Draw data like these from the model at theta."""
-    return {"y": outcome(rng, data["x"] @ theta), "x": data["x"]}
 
 
 def loglik(theta: Array, data: Data) -> Array:
@@ -50,42 +41,15 @@ def expected(theta: Array, data: Data) -> Array:
     return -hessian(theta, data)
 
 
-def model(coefficients: int | Sequence[str]) -> Model:
-    """Make the model for so many coefficients, or for coefficients of these names.
-
-    Examples
-    --------
-    >>> from simstudy.models import logit
-    >>> logit.model(["const", "dose"]).names
-    ('const', 'dose')
-    """
-    return Model(
-        "logit",
-        parameters=regression.names(coefficients),
-        start=regression.start,
-        loglik=loglik,
-        score=score,
-        hessian=hessian,
-        expected=expected,
-        draw=redraw,
-    )
-
-
-def mechanism(
-    design: regression.Design, coefficients: Mapping[str, float], name: str = "logit"
-) -> Mechanism:
-    """Make the mechanism with factor n for a design and true coefficients.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from simstudy.models import logit
-    >>> from simstudy.models.regression import fixed
-    >>> trial = logit.mechanism(fixed([[1, 0], [1, 1]]), {"const": -1.0, "dose": 2.0})
-    >>> trial.draw(np.random.default_rng(1), n=4)["y"].tolist()
-    [0.0, 0.0, 1.0, 0.0]
-    """
-    return regression.mechanism(name, design, coefficients, outcome)
+FAMILY = regression.Family(
+    "logit",
+    outcome=outcome,
+    loglik=loglik,
+    score=score,
+    hessian=hessian,
+    expected=expected,
+)
+model, mechanism = FAMILY.model, FAMILY.mechanism
 
 
 MODEL = model(10)

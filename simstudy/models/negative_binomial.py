@@ -11,14 +11,10 @@ Poisson's have no maximum inside the support.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 from scipy.special import betainc
 
 from simstudy.arrays import Array, Data, exp, gammaln, log1p, of_scalar
-from simstudy.design.mechanism import Mechanism
-from simstudy.likelihood.model import Model
 from simstudy.models import regression
 from simstudy.models.poisson_regression import overdispersed
 
@@ -26,12 +22,6 @@ from simstudy.models.poisson_regression import overdispersed
 def start(data: Data) -> Array:
     """Return zero for every coefficient, one for the dispersion."""
     return np.append(regression.start(data), 1.0)
-
-
-def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
-    """Draw data like these from the model at theta."""
-    eta = data["x"] @ theta[:-1]
-    return {"y": overdispersed(rng, eta, dispersion=theta[-1]), "x": data["x"]}
 
 
 def loglik(theta: Array, data: Data) -> Array:
@@ -124,38 +114,14 @@ def _bordered(matrix: Array, border: Array, corner: float) -> Array:
     return np.block([[matrix, border[:, None]], [border, corner]])
 
 
-def model(coefficients: int | Sequence[str]) -> Model:
-    """Make the model for so many coefficients, or for coefficients of these names.
-
-    Examples
-    --------
-    >>> from simstudy.models import negative_binomial
-    >>> negative_binomial.model(["const", "age"]).names
-    ('const', 'age', 'dispersion')
-    """
-    return Model(
-        "negative-binomial",
-        parameters=regression.names(coefficients) | {"dispersion": "positive"},
-        start=start,
-        loglik=loglik,
-        score=score,
-        hessian=hessian,
-        expected=expected,
-        draw=redraw,
-    )
-
-
-def mechanism(
-    design: regression.Design, coefficients: Mapping[str, float], name: str = "negative-binomial"
-) -> Mechanism:
-    """Make the mechanism with factors n and dispersion for a design and true coefficients.
-
-    Examples
-    --------
-    >>> from simstudy.models import negative_binomial
-    >>> from simstudy.models.regression import fixed
-    >>> visits = negative_binomial.mechanism(fixed([[1.0]]), {"const": 1.0})
-    >>> visits.truth(n=100, dispersion=0.5)
-    {'const': 1.0, 'dispersion': 0.5}
-    """
-    return regression.mechanism(name, design, coefficients, overdispersed, extra=["dispersion"])
+FAMILY = regression.Family(
+    "negative-binomial",
+    outcome=overdispersed,
+    loglik=loglik,
+    score=score,
+    hessian=hessian,
+    expected=expected,
+    start=start,
+    extra={"dispersion": "positive"},
+)
+model, mechanism = FAMILY.model, FAMILY.mechanism

@@ -8,14 +8,13 @@ is: with overdispersed counts they are the pseudo-truth, and the sandwich is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from simstudy.arrays import Array, Data, exp, gammaln
 from simstudy.design.mechanism import Mechanism
-from simstudy.likelihood.model import Model
 from simstudy.models import regression
 
 
@@ -28,11 +27,6 @@ def overdispersed(rng: np.random.Generator, eta: Array, *, dispersion: float) ->
     """Draw negative binomial counts, variance mu + dispersion mu**2: Poisson with gamma means."""
     means = rng.gamma(1 / dispersion, dispersion * np.exp(eta))
     return np.asarray(rng.poisson(means), dtype=float)
-
-
-def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
-    """Draw data like these from the model at theta."""
-    return {"y": outcome(rng, data["x"] @ theta), "x": data["x"]}
 
 
 def loglik(theta: Array, data: Data) -> Array:
@@ -56,42 +50,15 @@ def expected(theta: Array, data: Data) -> Array:
     return -hessian(theta, data)
 
 
-def model(coefficients: int | Sequence[str]) -> Model:
-    """Make the model for so many coefficients, or for coefficients of these names.
-
-    Examples
-    --------
-    >>> from simstudy.models import poisson_regression
-    >>> poisson_regression.model(["const", "age"]).names
-    ('const', 'age')
-    """
-    return Model(
-        "poisson-regression",
-        parameters=regression.names(coefficients),
-        start=regression.start,
-        loglik=loglik,
-        score=score,
-        hessian=hessian,
-        expected=expected,
-        draw=redraw,
-    )
-
-
-def mechanism(
-    design: regression.Design, coefficients: Mapping[str, float], name: str = "poisson-regression"
-) -> Mechanism:
-    """Make the mechanism with factor n for a design and true coefficients.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from simstudy.models import poisson_regression
-    >>> from simstudy.models.regression import fixed
-    >>> visits = poisson_regression.mechanism(fixed([[1, 0], [1, 1]]), {"const": 0.5, "old": 1.0})
-    >>> visits.draw(np.random.default_rng(1), n=4)["y"].shape
-    (4,)
-    """
-    return regression.mechanism(name, design, coefficients, outcome)
+FAMILY = regression.Family(
+    "poisson-regression",
+    outcome=outcome,
+    loglik=loglik,
+    score=score,
+    hessian=hessian,
+    expected=expected,
+)
+model, mechanism = FAMILY.model, FAMILY.mechanism
 
 
 def wrong_negative_binomial(

@@ -8,13 +8,9 @@ a hyperplane separates the outcomes there is no maximum (Albert & Anderson 1984,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
 from simstudy.arrays import Array, Data, erfcx, log_ndtr
-from simstudy.design.mechanism import Mechanism
-from simstudy.likelihood.model import Model
 from simstudy.models import regression
 
 
@@ -26,11 +22,6 @@ def outcome(rng: np.random.Generator, eta: Array) -> Array:
 def mills(z: Array) -> Array:
     """Inverse Mills ratio phi(z) / Phi(z), elementwise, exact in both tails."""
     return np.sqrt(2 / np.pi) / erfcx(-z / np.sqrt(2))
-
-
-def redraw(rng: np.random.Generator, theta: Array, data: Data) -> Data:
-    """Draw data like these from the model at theta."""
-    return {"y": outcome(rng, data["x"] @ theta), "x": data["x"]}
 
 
 def loglik(theta: Array, data: Data) -> Array:
@@ -58,39 +49,12 @@ def expected(theta: Array, data: Data) -> Array:
     return regression.gram(data["x"], mills(eta) * mills(-eta))
 
 
-def model(coefficients: int | Sequence[str]) -> Model:
-    """Make the model for so many coefficients, or for coefficients of these names.
-
-    Examples
-    --------
-    >>> from simstudy.models import probit
-    >>> probit.model(2).names
-    ('b0', 'b1')
-    """
-    return Model(
-        "probit",
-        parameters=regression.names(coefficients),
-        start=regression.start,
-        loglik=loglik,
-        score=score,
-        hessian=hessian,
-        expected=expected,
-        draw=redraw,
-    )
-
-
-def mechanism(
-    design: regression.Design, coefficients: Mapping[str, float], name: str = "probit"
-) -> Mechanism:
-    """Make the mechanism with factor n for a design and true coefficients.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from simstudy.models import probit
-    >>> from simstudy.models.regression import fixed
-    >>> trial = probit.mechanism(fixed([[1, 0], [1, 1]]), {"const": -1.0, "dose": 2.0})
-    >>> sorted(trial.draw(np.random.default_rng(1), n=4))
-    ['x', 'y']
-    """
-    return regression.mechanism(name, design, coefficients, outcome)
+FAMILY = regression.Family(
+    "probit",
+    outcome=outcome,
+    loglik=loglik,
+    score=score,
+    hessian=hessian,
+    expected=expected,
+)
+model, mechanism = FAMILY.model, FAMILY.mechanism

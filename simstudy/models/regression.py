@@ -1,4 +1,4 @@
-"""What regression models share: covariates, the names of the coefficients, a mechanism.
+"""What regression models share: covariates, the names of the coefficients, model and mechanism.
 
 The data of every regression model are a mapping: `y`, the outcomes `(n,)`, and `x`, the covariates
 `(n, p)`, whose constant, if any, is a column like the others.
@@ -7,11 +7,13 @@ The data of every regression model are a mapping: `y`, the outcomes `(n,)`, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from simstudy.arrays import Array, Data
 from simstudy.design.mechanism import Mechanism
+from simstudy.likelihood.model import Model
 from simstudy.likelihood.supports import Support
 
 Design = Callable[[np.random.Generator, int], Array]
@@ -126,8 +128,71 @@ def mechanism(
 
 
 def start(data: Data) -> Array:
-    """Return zero for every coefficient."""
+    """Return zero for every coefficient, `(p,)`."""
     return np.zeros(data["x"].shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A regression: outcomes given a linear predictor, whatever the covariates.
+
+    Parameters
+    ----------
+    name : str
+        Name in the tables, of model and mechanism.
+    outcome : callable
+        `outcome(rng, eta, **extra) -> (n,)`, eta the linear predictor `(n,)`.
+    loglik, score, hessian, expected, start : callable
+        As of `Model`; theta is the coefficients, then the values of `extra`.
+    extra : mapping of str to support
+        Parameters beside the coefficients; they are factors of the mechanism.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.models import logit
+    >>> from simstudy.models.regression import fixed
+    >>> logit.model(["const", "dose"]).names
+    ('const', 'dose')
+    >>> trial = logit.mechanism(fixed([[1, 0], [1, 1]]), {"const": -1.0, "dose": 2.0})
+    >>> trial.draw(np.random.default_rng(1), n=4)["y"].tolist()
+    [0.0, 0.0, 1.0, 0.0]
+    """
+
+    name: str
+    outcome: Callable[..., Array]
+    loglik: Callable[[Array, Data], Array]
+    score: Callable[[Array, Data], Array]
+    hessian: Callable[[Array, Data], Array]
+    expected: Callable[[Array, Data], Array]
+    start: Callable[[Data], Array] = start
+    extra: Mapping[str, Support | str] = field(default_factory=dict)
+
+    def model(self, coefficients: int | Sequence[str]) -> Model:
+        """Make the model for so many coefficients, or for coefficients of these names."""
+        return Model(
+            self.name,
+            parameters=names(coefficients) | dict(self.extra),
+            start=self.start,
+            loglik=self.loglik,
+            score=self.score,
+            hessian=self.hessian,
+            expected=self.expected,
+            draw=self.redraw,
+        )
+
+    def mechanism(
+        self, design: Design, coefficients: Mapping[str, float], name: str = ""
+    ) -> Mechanism:
+        """Make the mechanism for a design and true coefficients; its factors are n and `extra`."""
+        return mechanism(name or self.name, design, coefficients, self.outcome, list(self.extra))
+
+    def redraw(self, rng: np.random.Generator, theta: Array, data: Data) -> Data:
+        """Draw outcomes for the covariates of data, from the model at theta."""
+        x = data["x"]
+        p = x.shape[1]
+        values = dict(zip(self.extra, theta[p:], strict=True))
+        return {"y": self.outcome(rng, x @ theta[:p], **values), "x": x}
 
 
 def gram(x: Array, weights: Array) -> Array:
