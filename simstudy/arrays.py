@@ -89,7 +89,10 @@ def where(condition: Array, x: Array, y: Array) -> Array:
 
 
 def softplus(x: Array) -> Array:
-    """log(1 + exp(x)), elementwise, without overflow."""
+    """log(1 + exp(x)), elementwise, without overflow; of complex x the analytic one."""
+    if type(x) is not float and np.iscomplexobj(x):
+        above = np.real(x) > 0
+        return np.where(above, x, 0.0) + np.log1p(np.exp(np.where(above, -x, x)))
     return _softplus(_real(x)) if namespace(x) is np else _jax_softplus()(_real(x))
 
 
@@ -135,7 +138,9 @@ def of_scalar(
 
 
 def gammaln(x: Array) -> Array:
-    """Logarithm of the absolute value of the gamma function."""
+    """Logarithm of the absolute value of the gamma function, of complex x the analytic one."""
+    if type(x) is not float and np.iscomplexobj(x):
+        return scipy.special.loggamma(x)
     return _special("gammaln", x) if namespace(x) is np else _jax_gamma()[0](_real(x))
 
 

@@ -64,6 +64,7 @@ def _check_functions(
             "from elsewhere: let draw put them into the data, or make a generator with a fixed "
             "seed inside loglik, such as numpy.random.default_rng(1)"
         )
+    _check_sources(estimator)
     target = _check_needs(estimator, theta, data) if estimator.lacking else objective(model, data)
     steps, _ = rise_steps(target.value, theta)
     if model.score is not None:
@@ -138,6 +139,29 @@ def _check_terms(here: str, terms: Any, n: int) -> None:
             f"{here} is {values[bad]} for observation {bad} (the first of "
             f"{int((~np.isfinite(values)).sum())}); the truth must be possible under the model"
         )
+
+
+def _check_sources(estimator: MaximumLikelihood) -> None:
+    """Refuse methods that ask for parts that the model lacks, or for a missing library."""
+    for method in estimator.methods:
+        here = f"estimator {estimator.name!r}: method {method.name!r} needs"
+        for source in method.sources:
+            for part in getattr(source, "parts", ()):
+                if getattr(estimator.model, part) is None:
+                    raise StudyError(f"{here} {_PARTS[part].format(model=estimator.model.name)}")
+            library = getattr(source, "library", "")
+            if library and importlib.util.find_spec(library) is None:
+                raise StudyError(
+                    f"{here} {library}, which is not installed: pip install 'simstudy[peers]'"
+                )
+
+
+_PARTS = {
+    "expected": "the expected information, which model {model!r} does not bring: give the model "
+    "expected=, or give it draw= and take expected-simulated",
+    "draw": "data drawn from the model, which model {model!r} does not bring: give it "
+    "draw=draw with draw(rng, theta, data) -> data",
+}
 
 
 def _check_needs(estimator: MaximumLikelihood, theta: Array, data: Data) -> Any:

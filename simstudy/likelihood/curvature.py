@@ -94,9 +94,8 @@ def invert(matrix: Array) -> Inverse:
     p = matrix.shape[-1]
     finite = np.isfinite(matrix).all(axis=(-1, -2))
     safe = np.where(finite[..., None, None], matrix, np.eye(p))
-    diagonal = np.abs(np.diagonal(safe, axis1=-2, axis2=-1))
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    values, vectors = np.linalg.eigh(safe * scale[..., :, None] * scale[..., None, :])
+    scaled, scale = unit_diagonal(safe)
+    values, vectors = np.linalg.eigh(scaled)
     floor = p * np.finfo(float).eps * np.abs(values).max(axis=-1)
     definite = values[..., 0] > floor
     root = vectors / np.sqrt(np.where(definite[..., None], values, 1.0))[..., None, :]
@@ -105,3 +104,13 @@ def invert(matrix: Array) -> Inverse:
     status = np.where(finite, status, Status.not_finite)
     inverse = np.where((status == Status.ok)[..., None, None], inverse, np.nan)
     return Inverse(inverse, status.astype(np.int8))
+
+
+def unit_diagonal(matrix: Array) -> tuple[Array, Array]:
+    """Scale matrices `(..., p, p)` to a diagonal of 1 or -1; return them and the scales `(..., p)`.
+
+    Rows and columns are multiplied by the scales; that of a zero on the diagonal is 1.
+    """
+    diagonal = np.abs(np.diagonal(matrix, axis1=-2, axis2=-1))
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return matrix * scale[..., :, None] * scale[..., None, :], scale

@@ -6,18 +6,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from simstudy.methods.covariance import diagonal, observed, opg, sandwich
+from simstudy.methods.covariance import (
+    diagonal,
+    forced_positive_definite,
+    observed,
+    opg,
+    pseudo_inverse,
+    sandwich,
+)
 from simstudy.methods.intervals import log_wald
+from simstudy.methods.libraries import (
+    ComplexStepHessian,
+    MinuitHessian,
+    NumdifftoolsHessian,
+    ScipyHessian,
+    StatsmodelsHessian,
+)
 from simstudy.methods.optimizer import OptimizerInverse, PlainRun
 from simstudy.methods.resampling import Bootstrap
 from simstudy.methods.sources import (
     CentralScores,
     ExactHessian,
     ExactScores,
+    ExpectedInformation,
     FixedStepHessian,
     RiseHessian,
     ScoreHessian,
-    StatsmodelsHessian,
+    SimulatedInformation,
 )
 from simstudy.methods.wald import Wald
 
@@ -41,6 +56,14 @@ OBSERVED_STATSMODELS_1 = Wald(
 OBSERVED_STATSMODELS_2 = Wald(
     "observed-statsmodels-2", observed, hessian=StatsmodelsHessian("approx_hess2")
 )
+OBSERVED_STATSMODELS_CS = Wald("observed-statsmodels-cs", observed, hessian=ComplexStepHessian())
+OBSERVED_NUMDIFFTOOLS = Wald("observed-numdifftools", observed, hessian=NumdifftoolsHessian())
+OBSERVED_SCIPY = Wald("observed-scipy", observed, hessian=ScipyHessian())
+OBSERVED_MINUIT = Wald("observed-minuit", observed, hessian=MinuitHessian())
+OBSERVED_FORCED_PD = Wald("observed-forced-pd", forced_positive_definite, hessian=ExactHessian())
+OBSERVED_PINV = Wald("observed-pinv", pseudo_inverse, hessian=ExactHessian())
+EXPECTED = Wald("expected", observed, hessian=ExpectedInformation())
+EXPECTED_SIMULATED = Wald("expected-simulated", observed, hessian=SimulatedInformation())
 OPG = Wald("opg", opg, scores=ExactScores())
 OPG_CENTRAL = Wald("opg-central", opg, scores=CentralScores())
 SANDWICH = Wald("sandwich", sandwich, hessian=ExactHessian(), scores=ExactScores())
@@ -61,8 +84,10 @@ METHODS: dict[str, Callable[..., Any]] = {
     for method in (
         OBSERVED, OBSERVED_LOG_WALD, OBSERVED_CENTRAL, OBSERVED_CENTRAL_LOG_WALD, OBSERVED_SCORE,
         OBSERVED_CENTRAL_1E5, OBSERVED_CENTRAL_1E5_DIAGONAL, OBSERVED_STATSMODELS,
-        OBSERVED_STATSMODELS_1, OBSERVED_STATSMODELS_2, OPG, OPG_LOG_WALD, OPG_CENTRAL, SANDWICH,
-        SANDWICH_LOG_WALD, SANDWICH_CENTRAL, BFGS_INVERSE, BFGS_INVERSE_EXACT, LBFGSB_INVERSE,
-        BOOTSTRAP, BOOTSTRAP_LOG_WALD,
+        OBSERVED_STATSMODELS_1, OBSERVED_STATSMODELS_2, OBSERVED_STATSMODELS_CS,
+        OBSERVED_NUMDIFFTOOLS, OBSERVED_SCIPY, OBSERVED_MINUIT, OBSERVED_FORCED_PD, OBSERVED_PINV,
+        EXPECTED, EXPECTED_SIMULATED, OPG, OPG_LOG_WALD, OPG_CENTRAL, SANDWICH, SANDWICH_LOG_WALD,
+        SANDWICH_CENTRAL, BFGS_INVERSE, BFGS_INVERSE_EXACT, LBFGSB_INVERSE, BOOTSTRAP,
+        BOOTSTRAP_LOG_WALD,
     )
 }  # fmt: skip

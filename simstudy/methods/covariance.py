@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simstudy.arrays import Array
-from simstudy.likelihood.curvature import Curvature, Inverse, invert
+from simstudy.likelihood.curvature import Curvature, Inverse, invert, unit_diagonal
 from simstudy.likelihood.fit import Fit
 from simstudy.status import Status
 
@@ -110,6 +110,45 @@ def sandwich(curvature: Curvature) -> Inverse:
     """H^-1 S H^-1, right for the estimate also where the model is wrong (White 1982, eq. 3.2)."""
     bread = invert(_hessian(curvature))
     return Inverse(bread.covariance @ _meat(curvature) @ bread.covariance, bread.status)
+
+
+def forced_positive_definite(curvature: Curvature) -> Inverse:
+    """H^-1 with the absolute values of the eigenvalues of H, scaled to unit diagonal: a repair.
+
+    As optimizers and some packages do (Gill, Murray & Wright 1981, Practical Optimization, section
+    4.4.2.1). An answer at a saddle says nothing of the spread of the estimate; a study can score
+    what that costs.
+    """
+    return _repaired(curvature, np.abs)
+
+
+def pseudo_inverse(curvature: Curvature) -> Inverse:
+    """Moore-Penrose inverse of H, scaled to unit diagonal: directions without curvature count zero.
+
+    What `numpy.linalg.pinv` does where an inverse fails, with its cut at 1e-15 of the largest
+    singular value.
+    """
+    return _repaired(
+        curvature,
+        lambda values: np.where(
+            np.abs(values) > 1e-15 * np.abs(values).max(axis=-1, keepdims=True), values, np.inf
+        ),
+    )
+
+
+def _repaired(curvature: Curvature, repair: Callable[[Array], Array]) -> Inverse:
+    """Invert the unit-diagonal H with other eigenvalues; negative variances are told."""
+    matrix = _hessian(curvature)
+    finite = np.isfinite(matrix).all(axis=(-1, -2))
+    scaled, scale = unit_diagonal(np.where(finite[..., None, None], matrix, 0.0))
+    values, vectors = np.linalg.eigh(scaled)
+    with np.errstate(divide="ignore"):
+        inverse = (vectors / repair(values)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+    inverse = inverse * scale[..., :, None] * scale[..., None, :]
+    positive = (np.diagonal(inverse, axis1=-2, axis2=-1) > 0).all(axis=-1)
+    status = np.where(positive, Status.ok, Status.negative_variance)
+    status = np.where(finite, status, Status.not_finite).astype(np.int8)
+    return Inverse(np.where((status == Status.ok)[..., None, None], inverse, np.nan), status)
 
 
 def diagnose(status: Array, curvature: Curvature, place: Place) -> Array:

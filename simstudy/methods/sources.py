@@ -1,13 +1,13 @@
-"""Sources of H and S: exact, by differences, by other people's functions."""
+"""Sources of H and S: exact, expected, by differences."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from simstudy.arrays import Array
+from simstudy.arrays import Array, observations
 from simstudy.likelihood.curvature import Differenced
 from simstudy.likelihood.derivatives import central_scores, rise_hessian, score_hessian
 from simstudy.likelihood.schemes import central_hessian
@@ -90,15 +90,47 @@ class FixedStepHessian:
 
 
 @dataclass(frozen=True, slots=True)
-class StatsmodelsHessian:
-    """H by a function of `statsmodels.tools.numdiff`, with that function's default step."""
+class ExpectedInformation:
+    """The expected (Fisher) information at the estimate, by the model's own formula."""
 
-    function: str = "approx_hess"
     needs: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[tuple[str, ...]] = ("expected",)
 
     def __call__(self, fitted: Fitted) -> Array:
-        """Return H, `(p, p)`."""
-        from statsmodels.tools import numdiff
+        """Return the information, `(p, p)`."""
+        target = fitted.target
+        assert target.model.expected is not None
+        return np.asarray(target.model.expected(fitted.fit.theta, target.data), dtype=float)
 
-        rough = getattr(numdiff, self.function)(fitted.fit.theta, fitted.target.value)
-        return np.asarray(rough, dtype=float)
+
+@dataclass(frozen=True, slots=True)
+class SimulatedInformation:
+    """The expected information: the mean of s s' over data that the model draws at the estimate.
+
+    With N drawn observations in all, a variance from it is off by about sqrt(2 / N) of itself where
+    scores are normal, and by more where they have longer tails.
+
+    Attributes
+    ----------
+    observations : int
+        At least so many are drawn, in data sets of the size of the one that was fitted.
+    """
+
+    observations: int = 20_000
+    needs: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[tuple[str, ...]] = ("draw",)
+    by_observation: ClassVar[bool] = True
+
+    def __call__(self, fitted: Fitted) -> Array:
+        """Return the information, `(p, p)`."""
+        theta, model = fitted.fit.theta, fitted.target.model
+        assert model.draw is not None
+        rng, total = fitted.stream("expected"), np.zeros((len(theta), len(theta)))
+        times = -(-self.observations // observations(fitted.target.data))
+        for _ in range(times):
+            drawn = replace(fitted.target, data=model.draw(rng, theta, fitted.target.data))
+            if drawn.score is None:
+                total += central_scores(drawn, theta, fitted.fit.hessian).matrix
+            else:
+                total += meat(np.asarray(drawn.score(theta, drawn.data)))
+        return total / times
