@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def coverage(performance: pd.DataFrame, level: float = 0.95) -> Figure:
+def coverage(
+    performance: pd.DataFrame, level: float = 0.95, scenarios: Sequence[str] | None = None
+) -> Figure:
     """Draw the coverage of every method in every scenario, with its Monte Carlo interval.
 
     A lollipop per method: the stem starts at the nominal level, the dot is the coverage, the
@@ -57,6 +60,8 @@ def coverage(performance: pd.DataFrame, level: float = 0.95) -> Figure:
         The performance frame; the measure `cover` is used.
     level : float
         Nominal level of the intervals, a proportion.
+    scenarios : sequence of str, optional
+        Keys of the scenarios to show, in this order; all by default.
 
     Returns
     -------
@@ -85,6 +90,7 @@ def coverage(performance: pd.DataFrame, level: float = 0.95) -> Figure:
     miss = 1 - level
     return _lollipops(
         rows,
+        scenarios,
         reference=level,
         band=(level - miss / 2, level + miss / 2),
         limits=(max(0.0, level - 5 * miss), 1.0),
@@ -95,7 +101,7 @@ def coverage(performance: pd.DataFrame, level: float = 0.95) -> Figure:
     )
 
 
-def se_ratio(performance: pd.DataFrame) -> Figure:
+def se_ratio(performance: pd.DataFrame, scenarios: Sequence[str] | None = None) -> Figure:
     """Draw each method's standard error divided by the exact one at the same fit.
 
     The bar runs from the 5 % to the 95 % quantile over replicates, the mark is the median, on a
@@ -105,6 +111,8 @@ def se_ratio(performance: pd.DataFrame) -> Figure:
     ----------
     performance : DataFrame
         The performance frame; `seratio_p05`, `seratio_median` and `seratio_p95` are used.
+    scenarios : sequence of str, optional
+        Keys of the scenarios to show, in this order; all by default.
 
     Returns
     -------
@@ -124,6 +132,7 @@ def se_ratio(performance: pd.DataFrame) -> Figure:
     low, high = positive_ends(rows, (0.1, 0.8), (1.25, 10.0))
     return _lollipops(
         rows,
+        scenarios,
         reference=1.0,
         band=(0.99, 1.01),
         limits=(low * 0.95, high * 1.05),
@@ -197,6 +206,7 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
 
 def _lollipops(
     rows: pd.DataFrame,
+    scenarios: Sequence[str] | None,
     *,
     reference: float,
     band: tuple[float, float],
@@ -208,9 +218,11 @@ def _lollipops(
 ) -> Figure:
     """Draw one row per method, one panel per scenario, one block per facet."""
     facets, names = facet_labels(rows), unique_labels(levels(rows["method"]), 34)
-    heads = scenario_labels(levels(rows["scenario"]), 24)
+    heads = scenario_labels(levels(rows["scenario"]), 24)  # told apart from those not shown too
+    chosen = [*heads] if scenarios is None else list(scenarios)
+    rows = rows[rows["scenario"].isin(chosen)]
     parts = [rows_of(rows, facet) for facet in facets]
-    left, columns = 0.3 + inches(names.values()), panels_in_a_row(len(heads), 6)
+    left, columns = 0.3 + inches(names.values()), panels_in_a_row(len(chosen), 6)
     sheet = new_sheet(
         [
             (name, part["scenario"].nunique(), 0.165 * part["method"].nunique() + 0.08)
@@ -224,13 +236,17 @@ def _lollipops(
     )
     for block, part in zip(sheet.blocks, parts, strict=True):
         methods = levels(part["method"])
-        scenarios = part.groupby("scenario", sort=False)
-        for axes, (scenario, own) in zip(block, scenarios, strict=True):
+        groups = dict(list(part.groupby("scenario")))
+        for axes, scenario in zip(block, (key for key in chosen if key in groups), strict=True):
             axes.set(xscale="log" if log else "linear", xlim=limits)
             axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
             axes.axvline(reference, color=INK, linewidth=0.7, zorder=1)
-            title_panel(axes, heads[str(scenario)])
-            ends = own.set_index("method").reindex(methods)[["value", "low", "high", "state"]]
+            title_panel(axes, heads[scenario])
+            ends = (
+                groups[scenario]
+                .set_index("method")
+                .reindex(methods)[["value", "low", "high", "state"]]
+            )
             draw_lollipops(axes, ends.to_numpy(float), reference)
         name_rows(block, columns, [names[method] for method in methods])
     return finished(sheet, axis, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from simstudy.warning_capture import SEPARATOR
 MISSING = "The table that was given has no answer here."
 
 
-def by_kind(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Content:
+def by_kind(table: pd.DataFrame, manifest: Mapping[str, Any], scenarios: Sequence[str]) -> Content:
     """Count every status per scenario, estimator and method; the counts sum to what was asked."""
     keys = ["scenario", "estimator", "method"]
     rows = table[[*keys, "replicate", "status"]].astype(dict.fromkeys([*keys, "status"], object))
@@ -37,6 +37,7 @@ def by_kind(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Content:
     lines = [
         {"labels": [str(part) for part in key], "counts": line, "asked": sum(line)}
         for key, line in zip(counts.index.tolist(), counts[kinds].to_numpy().tolist(), strict=True)
+        if key[0] in scenarios
     ]
     return {
         "kinds": [
@@ -77,12 +78,14 @@ def _replay(manifest: Mapping[str, Any], row: Mapping[Any, Any]) -> str:
     return shlex.join(map(str, words))
 
 
-def fits(audit: pd.DataFrame) -> list[Content]:
+def fits(audit: pd.DataFrame, scenarios: Sequence[str]) -> list[Content]:
     """Sum up the diagnosis of the fits per scenario and estimator."""
     found = []
     names = scenario_names(levels(audit["scenario"]))
     groups: Any = audit.groupby(["scenario", "estimator"], sort=False, observed=True)
     for (scenario, estimator), own in groups:
+        if scenario not in scenarios:
+            continue
         fine, flag = own["status"] == "ok", own["success"].astype(bool)
         distance = np.sqrt(2 * own["plain_edm"][own["plain_edm"] >= 0])
         found.append(

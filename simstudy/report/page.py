@@ -20,8 +20,8 @@ from simstudy.evidence.verdicts import FEWEST, headline
 from simstudy.files.writing import duration
 from simstudy.garbage_collection import gc_paused
 from simstudy.plots.frames import levels
-from simstudy.report import drawing, failures, filters, sections
-from simstudy.report.words import CAPTIONS, GROUPS, WORDS, Content
+from simstudy.report import drawing, failures, filters, sections, selection
+from simstudy.report.words import CAPTIONS, GROUPS, SELECTED, WORDS, Content
 
 
 def prepare() -> None:
@@ -110,6 +110,7 @@ def write(
     performance = sections.telling(performance)
     study = {"aims": "", "scenarios": [], "estimators": [], **manifest["study"]}
     level = float(study.get("level", 0.95))
+    some, every = selection.chosen_scenarios(verdicts), verdicts["scenario"].nunique()
     drawn = {}
     for name, figure in drawing.figures(table, performance, verdicts, costs, level):
         drawn[name] = plots.svg(figure, name)
@@ -128,17 +129,18 @@ def write(
         "notes": list(notes),
         "there": _there(table if audit is None else audit),
         "answer": sections.answer(verdicts),
-        "reasons": list(sections.reasons(verdicts, why)),
-        "measures": list(sections.measures(performance, verdicts)),
-        "failures": failures.by_kind(table, manifest),
+        "selected": SELECTED.format(len(some), every) if len(some) < every else "",
+        "reasons": list(sections.reasons(verdicts, why, some)),
+        "measures": list(sections.measures(performance, verdicts, some)),
+        "failures": failures.by_kind(table, manifest, some),
         "asked": sections.count_asked(performance),
         "measured": levels(performance["measure"]),
-        "fits": [] if audit is None else failures.fits(audit),
+        "fits": [] if audit is None else failures.fits(audit, some),
         "messages": [] if audit is None else failures.messages(audit),
         "warned": [] if audit is None else failures.warned(audit),
-        "paired": [] if comparison is None else list(sections.crossed(comparison, "measure")),
+        "paired": [] if comparison is None else list(sections.crossed(comparison, "measure", some)),
         "against": "" if comparison is None else "".join(levels(comparison["reference"])[:1]),
-        "levels": [] if calibration is None else list(sections.crossed(calibration, "level")),
+        "levels": [] if calibration is None else list(sections.crossed(calibration, "level", some)),
         "untold": [] if calibration is None else untold(calibration, level),
         "information_equality": (
             [] if information_equality is None else information_equality.to_dict("records")

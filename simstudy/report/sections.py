@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,9 +11,12 @@ import pandas as pd
 from simstudy.evidence.measures import SHARES
 from simstudy.evidence.verdicts import FEWEST
 from simstudy.plots.frames import facet_names, in_facet, levels, scenario_names
+from simstudy.report.selection import WORST, at_fault, by_factor, chosen_scenarios
 from simstudy.report.words import (
+    BY_FACTOR,
     GROUPS,
     WORDS,
+    WORST_CAPTION,
     Content,
     coverage_of,
     rounded,
@@ -21,7 +24,22 @@ from simstudy.report.words import (
 
 
 def answer(verdicts: pd.DataFrame) -> list[Content]:
-    """Lay out the verdicts as tables of signs; parameters share a table while there is room."""
+    """Lay out the verdicts as tables of signs; of many scenarios by factor, then the worst."""
+    every, some = levels(verdicts["scenario"]), chosen_scenarios(verdicts, WORST)
+    if len(some) == len(every):
+        return [{"caption": "", "tables": _signs(verdicts, every)}]
+    tables: list[Content] = []
+    for part in by_factor(verdicts):
+        _add(tables, f"{part.title} by {part.factor}", part.values, part.rows)
+    worst = {
+        "caption": WORST_CAPTION.format(len(some), len(every)),
+        "tables": _signs(verdicts, some),
+    }
+    return [{"caption": BY_FACTOR, "tables": tables}, worst] if tables else [worst]
+
+
+def _signs(verdicts: pd.DataFrame, scenarios: Sequence[str]) -> list[Content]:
+    """Lay out the verdicts in some scenarios; parameters share a table while there is room."""
     names = scenario_names(levels(verdicts["scenario"]))
     tables: list[Content] = []
     for facet, title in facet_names(verdicts).items():
@@ -33,34 +51,47 @@ def answer(verdicts: pd.DataFrame) -> list[Content]:
                 "sentence": row["sentence"],
                 **coverage_of(row),
             }
-            for row in own.to_dict("records")
+            for row in own[own["scenario"].isin(scenarios)].to_dict("records")
         }
-        down, across = levels(own["method"]), levels(own["scenario"])
+        own_scenarios = {*levels(own["scenario"])}
+        down, across = levels(own["method"]), [key for key in scenarios if key in own_scenarios]
         turned = len(across) > max(len(down), 8)
         if turned:
             down, across, cells = across, down, {(m, s): c for (s, m), c in cells.items()}
         rows = [(names.get(d, d), [cells.get((a, d)) for a in across]) for d in down]
-        heads = [names.get(a, a) for a in across]
-        fits = tables and len(tables[-1]["heads"]) + len(heads) <= 12
-        if fits and [name for name, _ in tables[-1]["rows"]] == [name for name, _ in rows]:
-            tables[-1]["titles"].append((title, len(heads)))
-            tables[-1]["begins"].append(len(tables[-1]["heads"]))
-            tables[-1]["heads"] += heads
-            for (_, line), (_, more) in zip(tables[-1]["rows"], rows, strict=True):
-                line.extend(more)
-        else:
-            tables.append({"titles": [(title, len(heads))], "begins": [], "heads": heads})
-            tables[-1] |= {"rows": rows, "turned": turned}
+        _add(tables, title, [names.get(a, a) for a in across], rows, turned)
     return tables
 
 
-def reasons(verdicts: pd.DataFrame, why: pd.DataFrame | None) -> Iterator[Content]:
+def _add(
+    tables: list[Content],
+    title: str,
+    heads: list[str],
+    rows: list[tuple[str, list[Content | None]]],
+    turned: bool = False,
+) -> None:
+    """Add columns to the last table if it has room and the same rows; else begin another one."""
+    fits = tables and len(tables[-1]["heads"]) + len(heads) <= 12
+    if fits and [name for name, _ in tables[-1]["rows"]] == [name for name, _ in rows]:
+        tables[-1]["titles"].append((title, len(heads)))
+        tables[-1]["begins"].append(len(tables[-1]["heads"]))
+        tables[-1]["heads"] += heads
+        for (_, line), (_, more) in zip(tables[-1]["rows"], rows, strict=True):
+            line.extend(more)
+    else:
+        tables.append({"titles": [(title, len(heads))], "begins": [], "heads": list(heads)})
+        tables[-1] |= {"rows": rows, "turned": turned}
+
+
+def reasons(
+    verdicts: pd.DataFrame, why: pd.DataFrame | None, scenarios: Sequence[str]
+) -> Iterator[Content]:
     """Give every case its verdicts in full, each with its causes; equal ones are said once."""
     causes: dict[tuple[str, ...], list[str]] = {}
     for row in [] if why is None else why.to_dict("records"):
         key = (row["estimator"], row["parameter"], row["scenario"], row["method"])
         causes.setdefault(key, []).append(row["sentence"])
-    for facet, scenario, title, own in cases(verdicts):
+    for facet, scenario, title, own in cases(verdicts, scenarios):
         said: dict[tuple[str, ...], list[str]] = {}
         for row in own.to_dict("records"):
             because = causes.get((*facet, scenario, row["method"]), [])
@@ -69,17 +100,19 @@ def reasons(verdicts: pd.DataFrame, why: pd.DataFrame | None) -> Iterator[Conten
         yield {
             "title": title,
             "rows": [(methods, key[0], key[1], key[2:]) for key, methods in said.items()],
-            "faults": int((~own["verdict"].isin(["trust", "undecided"])).sum()),
+            "faults": int(at_fault(own).sum()),
             "methods": len(own),
         }
 
 
-def measures(performance: pd.DataFrame, verdicts: pd.DataFrame) -> Iterator[Content]:
+def measures(
+    performance: pd.DataFrame, verdicts: pd.DataFrame, scenarios: Sequence[str]
+) -> Iterator[Content]:
     """Lay out the measures of every case in tables, rounded by their Monte Carlo error."""
     keys = ["estimator", "parameter", "scenario", "method"]
     words = {tuple(r[k] for k in keys): r["verdict"] for r in verdicts.to_dict("records")}
     named = {name for group in GROUPS.values() for name in group}
-    for facet, scenario, title, own in cases(performance):
+    for facet, scenario, title, own in cases(performance, scenarios):
         cells: dict[str, dict[str, Content]] = {}
         for row in own.to_dict("records"):
             if math.isfinite(row["value"]):
@@ -100,9 +133,9 @@ def measures(performance: pd.DataFrame, verdicts: pd.DataFrame) -> Iterator[Cont
         }
 
 
-def crossed(frame: pd.DataFrame, column: str) -> Iterator[Content]:
+def crossed(frame: pd.DataFrame, column: str, scenarios: Sequence[str]) -> Iterator[Content]:
     """Lay out the numbers of every case: methods in rows, the values of a column in columns."""
-    for _, _, title, own in cases(frame):
+    for _, _, title, own in cases(frame, scenarios):
         heads = levels(own[column])
         cells: dict[str, dict[str, Content]] = {}
         for row in own.to_dict("records"):
@@ -113,14 +146,15 @@ def crossed(frame: pd.DataFrame, column: str) -> Iterator[Content]:
 
 
 def cases(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame, scenarios: Sequence[str]
 ) -> Iterator[tuple[tuple[str, str], str, str, pd.DataFrame]]:
-    """Take a frame apart by estimator, parameter and scenario, and name the parts."""
+    """Take a frame apart by estimator, parameter and scenario, some of them, and name the parts."""
     names = scenario_names(levels(frame["scenario"]))
     for facet, title in facet_names(frame).items():
         own = frame[in_facet(frame, facet)]
-        for scenario, rows in own.groupby("scenario", sort=False, observed=True):
-            yield facet, str(scenario), f"{title} \u00b7 {names[str(scenario)]}", rows
+        groups = dict(list(own.groupby("scenario", sort=False, observed=True)))
+        for scenario in (key for key in scenarios if key in groups):
+            yield facet, scenario, f"{title} \u00b7 {names[scenario]}", groups[scenario]
 
 
 def number(row: Mapping[Any, Any]) -> Content:

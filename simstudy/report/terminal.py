@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,9 +11,12 @@ import pandas as pd
 from simstudy.evidence.verdicts import headline
 from simstudy.files.writing import printable
 from simstudy.plots.frames import facet_names, in_facet, levels, scenario_names
+from simstudy.report.selection import WORST, by_factor, chosen_scenarios
 from simstudy.report.words import (
+    BY_FACTOR,
     FEW,
     WORDS,
+    WORST_CAPTION,
     coverage_of,
     shortened,
 )
@@ -54,23 +57,29 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
     """
     names = scenario_names(levels(verdicts["scenario"]))
     wide = min(max(map(len, [*levels(verdicts["method"]), *facet_names(verdicts).values()])), 31)
+    some = chosen_scenarios(verdicts, WORST)
     lines: list[str] = []
+    if len(some) < len(names):
+        for part in by_factor(verdicts):
+            rows = {method: [_summary(entry) for entry in entries] for method, entries in part.rows}
+            heads = [[f"{part.factor}={value}"] for value in part.values]
+            lines += _table(part.title, heads, rows, wide)
+        lines += [*textwrap.wrap(BY_FACTOR, 99), ""]
+        lines += [WORST_CAPTION.format(len(some), len(names)), ""]
     for facet, title in facet_names(verdicts).items():
-        own = verdicts[in_facet(verdicts, facet)]
-        scenarios, methods = levels(own["scenario"]), levels(own["method"])
+        own = verdicts[in_facet(verdicts, facet) & verdicts["scenario"].isin(some)]
         cells = {(row["scenario"], row["method"]): _cell(row) for row in own.to_dict("records")}
-        most = max(1, (99 - wide) // (COLUMN + 1))
-        for start in range(0, len(scenarios), most):
-            chosen = scenarios[start : start + most]
-            heads = [[shortened(part, COLUMN) for part in names[key].split(", ")] for key in chosen]
-            for k in range(max(map(len, heads))):
-                label = shortened(title, wide) if k == 0 else ""
-                parts = [head[k] if k < len(head) else "" for head in heads]
-                lines.append(_line(label, parts, wide))
-            for method in methods:
-                parts = [cells.get((key, method), "") for key in chosen]
-                lines.append(_line(shortened(method, wide), parts, wide))
-            lines.append("")
+        own_scenarios = {*levels(own["scenario"])}
+        chosen = [key for key in some if key in own_scenarios]
+        lines += _table(
+            title,
+            [names[key].split(", ") for key in chosen],
+            {
+                method: [cells.get((key, method), "") for key in chosen]
+                for method in levels(own["method"])
+            },
+            wide,
+        )
     found = [w for w in WORDS if w != "trust" and w in set(verdicts["verdict"])]
     legend = "; ".join(f"{WORDS[word].short}: {WORDS[word].meaning}" for word in found)
     numbers = (
@@ -79,7 +88,33 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
     )
     said = ([f"{legend}."] if legend else []) + [numbers, "", *map(printable, headline(verdicts))]
     lines += [part for text in said for part in (textwrap.wrap(text, 99) or [""])]
-    return "\n".join(lines[1:] if lines[0] == "" else lines)
+    return "\n".join(lines)
+
+
+def _table(
+    title: str, heads: Sequence[Sequence[str]], rows: Mapping[str, Sequence[str]], wide: int
+) -> list[str]:
+    """Lay out columns side by side while they fit, the others below, and an empty line."""
+    lines = []
+    most = max(1, (99 - wide) // (COLUMN + 1))
+    for start in range(0, len(heads), most):
+        chosen = heads[start : start + most]
+        for k in range(max(map(len, chosen))):
+            label = shortened(title, wide) if k == 0 else ""
+            parts = [shortened(head[k], COLUMN) if k < len(head) else "" for head in chosen]
+            lines.append(_line(label, parts, wide))
+        for method, every in rows.items():
+            lines.append(_line(shortened(method, wide), every[start : start + most], wide))
+        lines.append("")
+    return lines
+
+
+def _summary(entry: Mapping[str, Any] | None) -> str:
+    """Write one method's verdicts over some scenarios."""
+    if entry is None:
+        return ""
+    faults = f", {entry['faults']}" if entry["faults"] else ""
+    return f"{entry['word'].short} {entry['cover']}{faults}"
 
 
 def _cell(row: Mapping[Any, Any]) -> str:

@@ -79,6 +79,8 @@ CAPTIONS = {
     "coverage": "Does the interval contain the truth as often as it says? One row per method, with "
     "the Monte Carlo interval, of the replicates that have an answer: where few have one, the "
     "table above says how few.",
+    "nested_loop": "How does coverage depend on the factors? All scenarios in the order of the "
+    "study, with the values of the factors below; of the replicates that have an answer.",
     "model_se_against_empirical_se": "Does the standard error say how far the estimates really "
     "scatter? On the line it does.",
     "se_ratio": "Is it computed right? Every method against the exact standard error of the same "
@@ -92,6 +94,15 @@ CAPTIONS = {
     "cost": "What does it cost? Seconds beyond the fit, and coverage, in the same scenario; a "
     "Hessian that several methods share counts for each.",
 }
+
+
+BY_FACTOR = (
+    "By factor: in how many of the scenarios with a value each method is trusted, in how many it "
+    "is at fault, and its lowest and highest coverage. The sign is that of the most frequent "
+    "verdict."
+)
+WORST_CAPTION = "The {} of {} scenarios with the most faults:"
+SELECTED = "Shown are the {} of {} scenarios with the most faults; performance.csv has all."
 
 
 def rounded(value: float, mcse: float) -> tuple[str, str]:

@@ -484,3 +484,13 @@ def test_the_zip_shows_what_coverage_counts(changed):
     assert cover["n"] == 118
     said = texts(plots.svg(plots.zip_plot(table), "x"))
     assert f"{100 * cover['value']:.1f} % of 118" in said
+
+
+@pytest.mark.parametrize("figure", [plots.coverage, plots.se_ratio])
+def test_some_scenarios_are_drawn_in_the_order_asked_for(performance, figure):
+    """Their names tell them apart from those that are not shown."""
+    every = list(performance["scenario"].unique())
+    drawn = figure(performance, scenarios=[every[3], every[0]])
+    titles = [axes.get_title(loc="left") for axes in drawn.axes]
+    names = plots.scenario_names(every)
+    assert titles == [names[every[3]], names[every[0]]] * 2

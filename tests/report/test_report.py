@@ -15,7 +15,8 @@ from simstudy.evidence.comparison import compare
 from simstudy.evidence.measures import MEASURES
 from simstudy.evidence.summary import summarize
 from simstudy.evidence.verdicts import Verdict, explain, headline, verdicts
-from simstudy.report import drawing, failures, filters, sections, terminal, words
+from simstudy.plots.frames import levels, scenario_names
+from simstudy.report import drawing, failures, filters, sections, selection, terminal, words
 from simstudy.report import page as report
 from simstudy.status import Status
 
@@ -320,7 +321,7 @@ def test_every_word_has_its_sign_and_every_measure_its_meaning():
 
 def test_failures_sum_to_what_was_asked(table):
     """Against counting by hand: one answer per scenario, method and replicate."""
-    found = failures.by_kind(table, make_manifest(table))
+    found = failures.by_kind(table, make_manifest(table), levels(table["scenario"]))
     one = table[table["parameter"] == "shape"]
     assert found["asked"] == len(one) == sum(kind["count"] for kind in found["kinds"])
     assert sum(line["asked"] for line in found["lines"]) == found["asked"]
@@ -341,7 +342,7 @@ def test_a_replicate_counts_once():
     hit = (table["replicate"] == 4) & (table["parameter"] == "rate")
     table["status"] = table["status"].astype(object).mask(hit, "not_finite")
     for rows in (table, table.iloc[::-1]):
-        found = failures.by_kind(rows, make_manifest(table))
+        found = failures.by_kind(rows, make_manifest(table), levels(rows["scenario"]))
         assert {kind["name"]: kind["count"] for kind in found["kinds"]} == {
             "ok": 9,
             "not_finite": 1,
@@ -395,7 +396,7 @@ def test_replay_names_the_study_as_it_was_run():
 def test_fits_tell_flag_from_truth(table):
     """False successes and false failures against counting by hand, and the plain run's distance."""
     audit = make_audit(table)
-    rows = failures.fits(audit)
+    rows = failures.fits(audit, levels(audit["scenario"]))
     fine = audit["status"] == "ok"
     assert sum(row["wrong"] for row in rows) == (audit["success"] & ~fine).sum()
     assert sum(row["modest"] for row in rows) == (~audit["success"] & fine).sum()
@@ -430,7 +431,9 @@ def test_numbers_are_rounded_by_their_error(value, mcse, expected):
 def test_every_measure_is_shown_with_its_error_and_number(written, table):
     """One row against the frame; a share of 1 shows its interval, not an error of zero."""
     performance = summarize(table)
-    case = next(sections.measures(performance, verdicts(performance)))
+    case = next(
+        sections.measures(performance, verdicts(performance), levels(performance["scenario"]))
+    )
     method, _, cells = next(row for row in case["rows"] if row[0].endswith("diagonal"))
     own = performance[
         (performance["method"] == method)
@@ -568,6 +571,57 @@ def test_terminal_table_says_each_verdict(table):
             for row in rows.itertuples()
         ]
         assert re.findall(r"(\S+) ((?:\.|1\.)\d+|\d+/\d+)", line) == due
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Return a table of 40 scenarios, and its verdicts; the diagonal method is at fault in some."""
+    rows = make_table(60, METHODS[:2], tuple(range(20, 220, 10)))
+    return rows, verdicts(summarize(rows))
+
+
+def test_of_many_scenarios_the_worst_stand_first_and_all_in_the_summary(many, tmp_path):
+    """Details of 30, tables and figures of 10, each factor's counts against the verdicts."""
+    table, found = many
+    every = levels(table["scenario"])
+    assert len(every) == 40
+    faults = found[selection.at_fault(found)].groupby("scenario", observed=False).size()
+    worst = selection.chosen_scenarios(found)
+    assert len(worst) == 30
+    assert list(faults[worst]) == sorted(faults, reverse=True)[:30]
+    html, md = write(tmp_path, table)
+    why = re.search(r'<h2 id="why">(.*?)<h2', html, re.DOTALL)[1]
+    names = scenario_names(every)
+    titles = [title.split(" \u00b7 ") for title in re.findall(r"<summary>(.*?)<span", why)]
+    assert titles == [[parameter, names[key]] for parameter in ("shape", "rate") for key in worst]
+    assert "30 of 40 scenarios" in why
+    assert "nested_loop" in md
+    assert len(re.findall("The 10 of 40 scenarios", md)) == 1
+
+
+def test_the_summary_by_factor_counts_the_verdicts(many):
+    _, found = many
+    seen = 0
+    for part in selection.by_factor(found):
+        for method, entries in part.rows:
+            for value, entry in zip(part.values, entries, strict=True):
+                own = found[(found["method"] == method) & (found["parameter"] == part.title)]
+                own = own[own[part.factor].astype(str) == value]
+                assert entry["cover"] == f"{(own['verdict'] == 'trust').sum()}/{len(own)}"
+                faults = int((~own["verdict"].isin(["trust", "undecided"])).sum())
+                assert entry["faults"] == (f"{faults} at fault" if faults else "")
+                seen += len(own)
+    # n has too many values for a summary of its own; shape has two
+    assert seen == len(found)
+
+
+def test_the_terminal_shows_the_worst_of_many_scenarios(many):
+    _, found = many
+    text = terminal.terminal_table(found)
+    assert "The 10 of 40 scenarios with the most faults:" in text
+    assert len(re.findall(r"\[\.\d{3},", text)) <= 2 * 2 * 10
+    assert max(map(len, text.splitlines())) <= 100
+    assert "shape=0.5" in text
 
 
 def test_import_is_quick():
