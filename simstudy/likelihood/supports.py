@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.special
@@ -70,6 +71,12 @@ class Support:
         """Show the name, as it may be written in a model."""
         return repr(self.name)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle one of this module by its ends, so that a copy is the same value."""
+        if interval(self.lower, self.upper) is self:
+            return interval, (self.lower, self.upper)
+        return object.__reduce_ex__(self, protocol)
+
     @property
     def bounded(self) -> bool:
         """Whether it has an end, towards which the working value runs off."""
@@ -127,6 +134,9 @@ def interval(lower: float, upper: float) -> Support:
     ('interval(-1, 1)', [0.0])
     """
     lower, upper = float(lower), float(upper)
+    for support in SHORT.values():
+        if (lower, upper) == (support.lower, support.upper):
+            return support
     if not lower < upper:
         raise ValueError(
             f"interval({lower:g}, {upper:g}) is empty; give the lower end first, such as "
@@ -145,16 +155,14 @@ def interval(lower: float, upper: float) -> Support:
             curvature=lambda theta: theta - lower,
             scale=f"log({less})",
         )  # fmt: skip
-    if upper < np.inf:
-        return Support(
-            name, lower, upper,
-            to_working=lambda theta: -np.log(upper - theta),
-            from_working=lambda working: upper - exp(-working),
-            slope=lambda theta: upper - theta,
-            curvature=lambda theta: theta - upper,
-            scale=f"-log({upper:g} - {{}})",
-        )  # fmt: skip
-    return REAL
+    return Support(
+        name, lower, upper,
+        to_working=lambda theta: -np.log(upper - theta),
+        from_working=lambda working: upper - exp(-working),
+        slope=lambda theta: upper - theta,
+        curvature=lambda theta: theta - upper,
+        scale=f"-log({upper:g} - {{}})",
+    )  # fmt: skip
 
 
 def inside(theta: Array, supports: tuple[Support, ...]) -> Array:

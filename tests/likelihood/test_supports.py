@@ -1,5 +1,8 @@
 """Supports are values: what lies between two ends is fitted like what is positive."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -47,11 +50,16 @@ def test_an_interval_maps_to_the_line_and_back(ends):
 
 
 def test_the_unit_interval_by_its_ends_is_the_unit_interval():
-    theta, working = np.array([[0.2], [0.9]]), np.array([[-3.0], [0.5]])
-    for at, function in ((theta, to_working), (working, from_working), (theta, slopes)):
-        assert_allclose(function(at, (interval(0, 1),)), function(at, (UNIT,)), rtol=1e-15)
+    assert interval(0, 1) is UNIT
     assert interval(-1, 1) is interval(-1.0, 1.0)
     assert [s.bounded for s in (REAL, POSITIVE, UNIT, interval(-1, 1))] == [False, *[True] * 3]
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_a_copy_is_the_same_value_so_that_no_program_is_compiled_twice(ends):
+    support = interval(*ends)
+    assert pickle.loads(pickle.dumps(support)) is support
+    assert copy.deepcopy(support) is support
 
 
 @pytest.mark.parametrize("ends", [(1, 1), (1, -1), (np.nan, 1)])
