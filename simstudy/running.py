@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from simstudy.design.study import Study
-from simstudy.execution import runner
+from simstudy.execution.options import Options
+from simstudy.execution.plan import preflight
+from simstudy.execution.runner import execute
 from simstudy.execution.sequential import goal, run_until
 from simstudy.result import Result
 
@@ -26,7 +28,7 @@ def run(
     max_replicates : int
         Where `until` ends in any case.
     **options
-        As of `simstudy.execution.runner.run`.
+        Those of `simstudy.Options`.
 
     Returns
     -------
@@ -47,9 +49,9 @@ def run(
     40
     """
     if until is None:
-        outcome = runner.run(study, **options)
+        outcome = execute(preflight(study, Options(**options)))
     else:
-        outcome = run_until(study, goal(until, max_replicates), **options)
+        outcome = run_until(study, goal(until, max_replicates), Options(**options))
     if outcome.interrupted:
         raise KeyboardInterrupt(
             f"{outcome.done:,} of {outcome.asked:,} replicates are stored in {outcome.folder}; "

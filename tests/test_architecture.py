@@ -34,25 +34,12 @@ EMPTY_NAMES = {"utils", "util", "base", "core", "helpers", "helper", "common", "
 LONGEST_FILE = 300
 # file -> (lines allowed, why it is one file)
 LONGER_FILES: dict[str, tuple[int, str]] = {
-    "command/main.py": (460, "all commands with their options and examples in one view"),
     "estimators/maximum_likelihood.py": (
         330,
         "the estimator, and its methods one fit after another or for all fits at once",
     ),
     "user_code/dependencies.py": (320, "whose a file is, and what of the user's a study can reach"),
-    "execution/replay.py": (
-        345,
-        "a replicate again, in words, held against its row, saved, debugged",
-    ),
     "result.py": (330, "what a folder holds, and everything that is written from it"),
-    "execution/runner.py": (
-        650,
-        "the loop over workers with what watches it: progress, settling, restart",
-    ),
-    "execution/supervisor.py": (
-        340,
-        "kinds of pool, and one loop that leaves nothing without answer",
-    ),
 }
 
 OPTIONAL = {

@@ -158,7 +158,7 @@ def test_a_folder_in_which_nothing_is_finished_yet_is_refused(tmp_path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("simstudy.execution.runner.Store.save", stopped)
+        patched.setattr("simstudy.store.journal.Store.save", stopped)
         with pytest.raises(KeyboardInterrupt):
             executed(rates(), tmp_path / "r")
     assert len(Result(tmp_path / "r").table()) == 0

@@ -52,7 +52,7 @@ def test_a_wrong_formula_falls_short_of_its_oracle(monkeypatch):
         replace(e, model=model) if e.name == "exponential" else e for e in selftest._ESTIMATORS
     ]
     monkeypatch.setattr(selftest, "_ESTIMATORS", estimators)
-    monkeypatch.setattr("simstudy.execution.runner.validate", lambda study: None)
+    monkeypatch.setattr("simstudy.execution.plan.validate", lambda study: None)
     checks = pd.DataFrame(selftest._oracles(100))
     apart = (checks["value"] - checks["due"]).abs() > checks["tolerance"]
     assert (apart & (checks["case"] == "rate, observed") & (checks["measure"] == "modelse")).any()

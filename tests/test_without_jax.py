@@ -69,7 +69,7 @@ def test_asking_for_automatic_derivatives_directly_says_the_same():
 
 
 def test_auto_takes_the_loop_however_many_fits_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr("simstudy.execution.runner.WORTH_COMPILING", 2)
+    monkeypatch.setattr("simstudy.execution.engine_choice.WORTH_COMPILING", 2)
     result = execute(rates(exponential.MODEL, [OBSERVED]), tmp_path / "r")
     assert result.manifest()["engine"] == "loop"
     assert "simstudy[jax]" in result.manifest()["engine_why"]

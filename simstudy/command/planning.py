@@ -1,12 +1,10 @@
-"""Planning on the command line: `simstudy plan`, `simstudy selftest`, and `run --until`."""
+"""Planning on the command line: `simstudy plan` and `simstudy selftest`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 PLAN_EXAMPLE = """\
 simstudy plan --measure cover --mcse 0.005
@@ -41,18 +39,6 @@ def describe_selftest(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to keep the outcome: reports look beside their folder (default: %(default)s)",
     )
-
-
-def runner_until(options: argparse.Namespace) -> Any:
-    """Return the runner that goes on until the goal is reached."""
-    from simstudy.errors import StudyError
-    from simstudy.execution.sequential import goal, run_until
-
-    try:
-        aim = goal(options.until, options.max_replicates)
-    except ValueError as error:
-        raise StudyError(f"--until: {error}") from error
-    return partial(run_until, aim=aim)
 
 
 def plan(options: argparse.Namespace, folder: Path | None) -> int:

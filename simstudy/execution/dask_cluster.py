@@ -19,7 +19,7 @@ from typing import Any
 
 from simstudy.design.study import Study
 from simstudy.errors import StudyError
-from simstudy.execution.supervisor import IN_FLIGHT
+from simstudy.execution.pools import IN_FLIGHT
 from simstudy.execution.workers import settle
 from simstudy.user_code.dependencies import is_user_file
 from simstudy.user_code.time_limit import TOPIC, Limit
@@ -39,7 +39,7 @@ class Dask:
         Seconds a replicate may take.
     """
 
-    together = False
+    falls_together = False
 
     def __init__(self, executor: Executor, limit: float | None) -> None:
         """Look at the cluster."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from pickle import dumps, loads
 from typing import Any, NamedTuple
@@ -13,7 +13,8 @@ from simstudy.design.study import Study
 from simstudy.engines.loop import block
 from simstudy.errors import StudyError
 from simstudy.estimators.protocol import describe
-from simstudy.execution.supervisor import Local, NoWorkers, answer_alone
+from simstudy.execution.pools import Local, NoWorkers
+from simstudy.execution.supervisor import answer_alone
 from simstudy.execution.workers import start
 from simstudy.records.block import AnswerError, Block
 from simstudy.store import witness
@@ -24,11 +25,27 @@ LONG = 2.0  # seconds that are not spent twice
 TRIED = 5  # replicates until something is the study's fault rather than a data set's
 
 
+class Cost(NamedTuple):
+    """Seconds for a replicate of one scenario: what all have, and methods that only some have."""
+
+    every: float
+    few: dict[str, float]
+
+    def of(self, study: Study, first: int, last: int) -> float:
+        """Return the seconds for a range of replicates."""
+        asked = {label: max(0, min(last, study.fewer[label]) - first) for label in self.few}
+        return self.every * (last - first) + sum(self.few[label] * asked[label] for label in asked)
+
+
 class Look(NamedTuple):
-    """The mean seconds that a replicate takes, and what replicate 0 of each scenario answered."""
+    """The mean seconds that a replicate takes, and what replicate 0 of each scenario answered.
+
+    `costs` are the seconds by number of the scenario, where they were measured.
+    """
 
     pace: float
     answers: witness.Answers
+    costs: dict[int, Cost] | None = None
 
 
 def first_look(study: Study, chosen: Sequence[int], again: bool) -> Look:
@@ -42,38 +59,54 @@ def first_look(study: Study, chosen: Sequence[int], again: bool) -> Look:
     """
     from threadpoolctl import threadpool_limits
 
-    began = time.perf_counter()
     answers: dict[int, dict[str, Block]] = {}
+    spent: dict[int, float] = {}
     with threadpool_limits(limits=1), suppressed_output():
         for index in chosen:
-            try:
-                answers[index] = block(study, index, 0, 1, strict=True)
-            except STOPS:
-                raise
-            except BaseException as error:
-                for replicate in range(1, TRIED):
-                    if _answered(study, index, replicate):
-                        answers[index] = block(study, index, 0, 1)
-                        break
-                else:
-                    if isinstance(error, AnswerError):
-                        key = study.scenarios[index].key
-                        raise StudyError(f"scenario {key!r}: {error}") from None
-                    if isinstance(error, Exception):
-                        raise error
-                    raise StudyError(f"the study's code ended the process: {describe(error)}")
-        spent = time.perf_counter() - began
-        whole = again and spent < LONG
-        began = time.perf_counter()
+            began = time.perf_counter()
+            answers[index] = _first_answer(study, index)
+            spent[index] = time.perf_counter() - began
+        every = again and sum(spent.values()) < LONG
         seen: set[str] = set()
         for index in chosen:
-            if whole or not seen >= answers.get(index, {}).keys():
+            if every or not seen >= answers[index].keys():
+                began = time.perf_counter()
                 with other_random_state():
                     found = block(study, index, 0, 1)
-                check_reproducible(study.scenarios[index], answers.get(index, {}), found)
-                seen |= answers.get(index, {}).keys()
-        spent = time.perf_counter() - began if whole else spent
-    return Look(spent / len(chosen), witness.answers(study, answers, witness.bits()))
+                check_reproducible(study.scenarios[index], answers[index], found)
+                seen |= answers[index].keys()
+                if every:
+                    spent[index] = time.perf_counter() - began
+    costs = {index: _cost(study, index, answers[index], spent[index]) for index in chosen}
+    found_first = witness.answers(study, answers, witness.bits())
+    return Look(sum(spent.values()) / len(chosen), found_first, costs)
+
+
+def _first_answer(study: Study, index: int) -> dict[str, Block]:
+    """Return what replicate 0 answers; raise what a programming error raises."""
+    try:
+        return block(study, index, 0, 1, strict=True)
+    except STOPS:
+        raise
+    except BaseException as error:
+        if any(_answered(study, index, replicate) for replicate in range(1, TRIED)):
+            return block(study, index, 0, 1)
+        if isinstance(error, AnswerError):
+            raise StudyError(f"scenario {study.scenarios[index].key!r}: {error}") from None
+        if isinstance(error, Exception):
+            raise
+        raise StudyError(f"the study's code ended the process: {describe(error)}") from error
+
+
+def _cost(study: Study, index: int, blocks: Mapping[str, Block], seconds: float) -> Cost:
+    """Take from a replicate's seconds what methods took that answer for some replicates only."""
+    few: dict[str, float] = {}
+    for estimator in study.answering(study.scenarios[index]):
+        for m, label in enumerate(estimator.labels):
+            if label in study.fewer:
+                spent = float(blocks[estimator.name].seconds[0, m])
+                few[label] = few.get(label, 0.0) + spent
+    return Cost(max(seconds - sum(few.values()), 0.0), few)
 
 
 def _answered(study: Study, index: int, replicate: int) -> bool:

@@ -15,7 +15,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no thread that a fork woul
 
 import joblib.externals.loky  # noqa: E402, F401
 
-import simstudy.execution.runner  # noqa: E402
+import simstudy.execution.first_look  # noqa: E402
+import simstudy.execution.work  # noqa: E402
 from simstudy.engines import programs  # noqa: E402
 
 if importlib.util.find_spec("jax") is not None:

@@ -1,4 +1,4 @@
-"""One replicate again: in words, as a file of its data, or in the debugger where it raises."""
+"""One replicate again: its fits and matrices, a file of its data, the debugger where it raises."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from simstudy.arrays import Array, Data, observations
+from simstudy.arrays import Array, Data
 from simstudy.design.drawing import draw
-from simstudy.design.loading import Reference
 from simstudy.design.study import Study
 from simstudy.engines.loop import block, draws_of
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of
-from simstudy.estimators.protocol import Draws, describe
+from simstudy.estimators.protocol import Draws
 from simstudy.files.writing import atomic_path
 from simstudy.likelihood.fit import Fit
 from simstudy.methods.covariance import place_of
@@ -29,14 +28,9 @@ from simstudy.methods.optimizer import OptimizerInverse
 from simstudy.methods.protocol import Fitted, Source
 from simstudy.methods.resampling import Bootstrap
 from simstudy.methods.wald import Wald
-from simstudy.records.block import Block, Cell
+from simstudy.records.block import Block
 from simstudy.status import Status
-from simstudy.store.fingerprint import describe as describe_study
-from simstudy.store.fingerprint import differences, renewed, versions
-from simstudy.store.journal import Store
 from simstudy.user_code.time_limit import STOPS
-
-MOST_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,117 +116,6 @@ def _spread(refits: Array) -> Array:
     return np.atleast_2d(np.cov(refits[np.isfinite(refits).all(axis=-1)], rowvar=False))
 
 
-def show(study: Study, index: int, replicate: int, again: Replay | None = None) -> str:
-    """Describe one replicate, run again with the same numbers.
-
-    Parameters
-    ----------
-    study : Study
-    index, replicate : int
-        Numbers of scenario and replicate.
-    again : Replay, optional
-        Where it was run already; by the loop engine otherwise.
-    """
-    again = again or replay(study, index, replicate)
-    scenario = study.scenarios[index]
-    lines = [
-        f"{study.name}, scenario {index} ({scenario.key}), replicate {replicate}, seed "
-        f"{study.seed}",
-        "truth  " + ", ".join(f"{name} {value:g}" for name, value in scenario.truth.items()),
-        "",
-        *_data(again.data),
-    ]
-    for estimator in study.answering(scenario):
-        answer = again.blocks[estimator.name]
-        lines += ["", f"estimator {estimator.name}", *_fit(answer, again.fits[estimator.name])]
-        for m, label in enumerate(estimator.labels):
-            matrix = again.matrices.get((estimator.name, label))
-            lines += ["", *_method(answer, m, label, tuple(estimator.parameters), matrix)]
-    return "\n".join(lines)
-
-
-def unlike_stored(
-    study: Study,
-    reference: Reference | None,
-    index: int,
-    replicate: int,
-    again: Replay,
-    store: Store,
-) -> list[str] | None:
-    """Hold a replicate that was run again against its stored rows, bit for bit.
-
-    Parameters
-    ----------
-    study : Study
-    reference : Reference, optional
-        Its file.
-    index, replicate : int
-        Numbers of scenario and replicate.
-    again : Replay
-        By the engine that the store was begun with.
-    store : Store
-
-    Returns
-    -------
-    list of str or None
-        None where nothing of it is stored; nothing where all is the same; else what differs, and
-        after it what changed since.
-    """
-    stored = store.rows(study.scenarios[index].key, replicate)
-    if not stored:
-        return None
-    lines = [
-        line
-        for cell, block in stored
-        for line in _unlike(cell, block, again.blocks.get(cell.estimator), study)
-    ]
-    if not lines:
-        return []
-    more = [f"  and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
-    manifest = store.manifest()
-    changed = differences(manifest["study"], describe_study(study, reference))
-    changed += renewed(manifest["versions"], versions())
-    changed += [f"{line} (an earlier run went on in spite of it)" for line in manifest["accepted"]]
-    why = ["what changed:", *(f"  {line}" for line in changed)] if changed else [
-        "no code, data file or version that simstudy knows of changed: the study takes numbers "
-        "from elsewhere, such as a clock, a file or a generator of its own, or the row was written "
-        "on another machine"
-    ]  # fmt: skip
-    return [*(f"  {line}" for line in lines[:MOST_LINES]), *more, *why]
-
-
-def _unlike(cell: Cell, stored: Block, again: Block | None, study: Study) -> list[str]:
-    """Name the numbers of one estimator that differ, with both."""
-    if again is None:
-        return [f"{cell.estimator}: stored, but not asked for"]
-    estimator = next(e for e in study.estimators if e.name == cell.estimator)
-    if tuple(estimator.parameters) != cell.parameters:
-        return [f"{cell.estimator}: parameters stored {cell.parameters}, now "
-                f"{tuple(estimator.parameters)}"]  # fmt: skip
-    lines, seen = [], False
-    for m, label in enumerate(cell.methods):
-        if stored.status[0, m] == Status.not_asked or label not in estimator.labels:
-            continue
-        k = estimator.labels.index(label)
-        words = [Status(int(block.status[0, at])).name for block, at in ((stored, m), (again, k))]
-        if words[0] != words[1]:
-            lines.append(f"{cell.estimator}, {label}: stored {words[0]}, now {words[1]}")
-        for j, name in enumerate(cell.parameters):
-            pairs = {"se": (stored.se[0, m, j], again.se[0, k, j]),
-                     "lower": (stored.lower[0, m, j], again.lower[0, k, j]),
-                     "upper": (stored.upper[0, m, j], again.upper[0, k, j])}  # fmt: skip
-            if not seen:
-                pairs = {"estimate": (stored.estimate[0, j], again.estimate[0, j])} | pairs
-            lines += [
-                f"{cell.estimator}, {label}, {name}, {what}: stored {float(one)!r}, now "
-                f"{float(other)!r}"
-                for what, (one, other) in pairs.items()
-                if float(one).hex() != float(other).hex()
-            ]
-        seen = True
-    return lines
-
-
 def save(study: Study, index: int, replicate: int, path: Path) -> None:
     """Save the data of one replicate as `.npz`: by their names, or as `data`.
 
@@ -285,57 +168,3 @@ def debug(study: Study, index: int, replicate: int) -> None:
         pdb.post_mortem(error.__traceback__)
     else:
         print("nothing was raised: there is no place to open the debugger at")
-
-
-def _data(data: Data | Exception) -> list[str]:
-    """Summarize the data set."""
-    if isinstance(data, Exception):
-        return [f"data   none: {describe(data)}"]
-    parts = data if isinstance(data, Mapping) else {"data": data}
-    lines = [f"data   {observations(data)} observations"]
-    for name, values in parts.items():
-        array = np.asarray(values)
-        text = f"  {name} {array.dtype} {array.shape}"
-        if array.dtype.kind in "fiub" and array.size:
-            low, middle, high = np.quantile(array, [0, 0.5, 1])
-            text += f": min {low:g}, median {middle:g}, mean {array.mean():g}, max {high:g}"
-        lines.append(text)
-    return lines
-
-
-def _fit(block: Block, fit: Fit | None) -> list[str]:
-    """Describe the fit."""
-    status = Status(int(block.audit["status"][0]))
-    lines = [f"  fit: {status.name}. {status.sentence}"]
-    if block.audit["message"][0]:
-        lines.append(f"  message: {block.audit['message'][0]}")
-    if block.audit["warnings"][0]:
-        lines.append(f"  warnings: {block.audit['warnings'][0]}")
-    if fit is not None:
-        lines += [
-            f"  theta {_row(fit.theta)}",
-            f"  log-likelihood {fit.loglik:.10g}, EDM {fit.edm:.3g}, optimizer's own flag "
-            f"{'success' if fit.success else 'failed'}",
-            f"  unit-diagonal Hessian: smallest eigenvalue {fit.smallest:.3g}, condition "
-            f"{fit.condition:.3g}; {fit.iterations} iterations, {fit.evaluations} evaluations",
-        ]
-    return lines
-
-
-def _method(block: Block, m: int, label: str, names: tuple[str, ...], matrix: Any) -> list[str]:
-    """Describe a method's answer."""
-    status = Status(int(block.status[0, m]))
-    lines = [f"  {label}: {status.name}. {status.sentence}"]
-    if matrix is not None:
-        lines += ["    covariance " + _row(row) for row in np.atleast_2d(matrix)]
-    if status == Status.ok:
-        lines += [
-            f"    {name}: se {block.se[0, m, j]:.10g}, interval [{block.lower[0, m, j]:.10g}, "
-            f"{block.upper[0, m, j]:.10g}]"
-            for j, name in enumerate(names)
-        ]
-    return lines
-
-
-def _row(values: Any) -> str:
-    return " ".join(f"{value:16.10g}" for value in np.asarray(values, dtype=float))

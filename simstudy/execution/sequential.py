@@ -6,10 +6,9 @@ The rule on paper, and how often it errs: `docs/plan.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +18,9 @@ from simstudy.errors import StudyError
 from simstudy.evidence.sample_size import errors, pilot, target
 from simstudy.evidence.summary import summarize
 from simstudy.evidence.verdicts import RULE, Rule, verdicts
-from simstudy.execution.options import results_folder
-from simstudy.execution.runner import Outcome, run
+from simstudy.execution.options import Options, results_folder
+from simstudy.execution.plan import preflight
+from simstudy.execution.runner import Outcome, execute
 from simstudy.records import rows as tables
 from simstudy.store.journal import Store
 from simstudy.store.looks import End, note
@@ -99,14 +99,7 @@ def goal(text: str, most: int, *, rule: Rule = RULE) -> Goal:
 
 
 def run_until(
-    study: Study,
-    aim: Goal,
-    *,
-    replicates: int | None = None,
-    scenarios: Sequence[int] | None = None,
-    shard: tuple[int, int] | None = None,
-    fresh: bool = False,
-    **options: Any,
+    study: Study, aim: Goal, options: Options, meanwhile: Callable[[], None] | None = None
 ) -> Outcome:
     """Run a study until every scenario has reached its goal, or the most replicates.
 
@@ -117,14 +110,11 @@ def run_until(
     ----------
     study : Study
     aim : Goal
-    replicates, shard
-        Refused: how many replicates there will be is found out on the way, from all of them.
-    scenarios : sequence of int, optional
-        Only these, by number.
-    fresh : bool
-        Begin anew; a folder that holds results is moved aside, never deleted.
-    **options
-        As of `simstudy.execution.runner.run`.
+    options : Options
+        Replicates and a share are refused: how many replicates there will be is found out on the
+        way, from all of them.
+    meanwhile : callable, optional
+        As of `simstudy.execution.runner.execute`.
 
     Returns
     -------
@@ -135,16 +125,10 @@ def run_until(
     Raises
     ------
     StudyError
-        When replicates or a share are asked for; as from `simstudy.execution.runner.run`.
+        When replicates or a share are asked for; as from `preflight` and `execute`.
     """
-    if replicates is not None:
-        raise StudyError("both until and replicates are given; give max_replicates "
-                         "(--max-replicates) instead")  # fmt: skip
-    if shard is not None:
-        raise StudyError("a share of a run cannot tell when the whole is precise enough: leave "
-                         "until out, or the share")  # fmt: skip
-    options["out"] = results_folder(options.get("out"), study.name)
-    chosen = list(range(len(study.scenarios)) if scenarios is None else scenarios)
+    step = first_step(study, aim, options)
+    chosen = list(range(len(study.scenarios)) if options.scenarios is None else options.scenarios)
     going = dict.fromkeys(chosen, 0)  # the next look of each scenario that goes on
     ended: dict[int, End] = {}
     outcome: Outcome | None = None
@@ -152,9 +136,9 @@ def run_until(
         look = min(going.values())
         size = aim.looks[look]
         now = [index for index, at in going.items() if at == look]
-        made = run(study, replicates=size, scenarios=now, fresh=fresh,
-                   goal=(aim.name, aim.looks[-1]), **options)  # fmt: skip
-        outcome, fresh = _added(outcome, made), False
+        step = replace(step, replicates=size, scenarios=now)
+        outcome = _added(outcome, execute(preflight(study, step), meanwhile))
+        step = replace(step, fresh=False)
         if outcome.interrupted:
             break
         for index in now:
@@ -171,6 +155,26 @@ def run_until(
     asked = sum(end.size for end in ended.values()) + sum(aim.looks[at] for at in going.values())
     done = sum(end.size for end in ended.values() if end.reached)
     return replace(outcome, asked=asked, done=done)
+
+
+def first_step(study: Study, aim: Goal, options: Options) -> Options:
+    """Return the options of the first look.
+
+    Raises
+    ------
+    StudyError
+        When replicates or a share are asked for.
+    """
+    if options.replicates is not None:
+        raise StudyError("both until and replicates are given; give max_replicates "
+                         "(--max-replicates) instead")  # fmt: skip
+    if options.shard is not None:
+        raise StudyError("a share of a run cannot tell when the whole is precise enough: leave "
+                         "until out, or the share")  # fmt: skip
+    # before any of the study's code may change the current folder
+    out = results_folder(options.out, study.name)
+    goal = aim.name, aim.looks[-1]
+    return replace(options, out=out, replicates=aim.looks[0], goal=goal)
 
 
 def first_rows(folder: Path, scenario: str, replicates: int) -> pd.DataFrame:

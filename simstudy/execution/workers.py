@@ -43,7 +43,7 @@ def warm_up() -> None:
         multiprocessing.current_process()._config["tempdir"] = str(scratch())  # type: ignore[attr-defined]
         with _muted(2):  # it says what it tidies up after an interrupt
             resource_tracker.ensure_running()
-        with deaf():
+        with sigint_blocked():
             forkserver.ensure_running()
         _warm[0] = True
 
@@ -54,7 +54,7 @@ def start(jobs: int) -> Any:
     from joblib.externals.loky.backend import resource_tracker
 
     with _muted(2):
-        resource_tracker.ensure_running()  # which else would undo `deaf`
+        resource_tracker.ensure_running()  # which else would undo `sigint_blocked`
     if _warm[0]:
         context, parent = multiprocessing.get_context("forkserver"), None
     else:
@@ -63,7 +63,7 @@ def start(jobs: int) -> Any:
 
 
 @contextlib.contextmanager
-def deaf() -> Iterator[None]:
+def sigint_blocked() -> Iterator[None]:
     """Let processes that begin in it not hear Ctrl-C, which is their parent's."""
     if sys.platform == "win32":
         yield

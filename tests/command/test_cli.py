@@ -384,11 +384,11 @@ def test_a_mechanism_that_does_not_match_is_said_at_the_end_of_a_run(path, capsy
 @pytest.mark.usefixtures("path")
 def test_a_folder_begun_small_says_that_it_stays_in_the_loop(capsys, monkeypatch):
     """Once with 6 replicates, and for ever by the loop: so it is said where it costs."""
-    from simstudy.execution import runner as run
+    from simstudy.execution import engine_choice
 
     hurried(monkeypatch)
     assert run_mine() == cli.DONE
-    monkeypatch.setattr(run, "WORTH_COMPILING", 20)
+    monkeypatch.setattr(engine_choice, "WORTH_COMPILING", 20)
     assert run_mine("--replicates", 12) == cli.DONE
     why = Result(Path("results/mine")).manifest()["engine_why"]
     assert why == (
@@ -432,7 +432,7 @@ def test_ctrl_c_before_and_after_the_work_is_130_too(capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("simstudy.execution.runner.validate", stop)
+        patched.setattr("simstudy.execution.plan.validate", stop)
         assert run_mine() == 130
     assert not Path("results").exists()
     monkeypatch.setattr("simstudy.report.page.write", stop)

@@ -320,7 +320,7 @@ def test_random_numbers_from_elsewhere_are_refused_before_work(noise, tmp_path):
 
 
 def test_every_estimator_is_seen_twice_where_a_look_takes_long(tmp_path, monkeypatch):
-    monkeypatch.setattr("simstudy.execution.runner.SECONDS_PER_TASK", 1e-9)
+    monkeypatch.setattr("simstudy.execution.first_look.LONG", 1e-9)
     calls = []
 
     def own(y):

@@ -25,7 +25,8 @@ from simstudy import (
 from simstudy.design.checks import validate
 from simstudy.engines.loop import block
 from simstudy.estimators.protocol import finished
-from simstudy.execution.replay import debug, replay, save, show
+from simstudy.execution.replay import debug, replay, save
+from simstudy.execution.replay_text import show
 from simstudy.likelihood.curvature import Inverse, invert
 from simstudy.methods import (
     BFGS_INVERSE,

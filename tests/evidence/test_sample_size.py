@@ -22,6 +22,7 @@ from simstudy.evidence.sample_size import errors, pilot, summary, target, theory
 from simstudy.evidence.summary import summarize
 from simstudy.evidence.verdicts import RULE
 from simstudy.execution import sequential as until
+from simstudy.execution.options import Options
 from simstudy.execution.runner import run
 from simstudy.execution.sequential import goal, run_until
 from simstudy.methods import OBSERVED, OPG, Inference
@@ -225,7 +226,7 @@ def next_look(hits, aim, look):
 
 
 def executed(study, aim, folder):
-    return run_until(study, aim, out=folder, jobs=1, engine="loop", quiet=True)
+    return run_until(study, aim, Options(out=folder, jobs=1, engine="loop", quiet=True))
 
 
 def test_scenarios_stop_when_their_verdict_has_fallen(tmp_path):
@@ -357,9 +358,9 @@ def test_the_engine_is_chosen_for_what_the_goal_may_need(tmp_path):
     """250 replicates are no work for a compiler; 5,000, to which they may lead, are."""
     pytest.importorskip("jax")
     study = rates(n=[200])
-    run_until(study, goal("cover:0.02", 5000), out=tmp_path / "a", jobs=1, quiet=True)
+    run_until(study, goal("cover:0.02", 5000), Options(out=tmp_path / "a", jobs=1, quiet=True))
     assert Result(tmp_path / "a").manifest()["engine"] == "batched"
-    run_until(study, goal("cover:0.02", 1000), out=tmp_path / "b", jobs=1, quiet=True)
+    run_until(study, goal("cover:0.02", 1000), Options(out=tmp_path / "b", jobs=1, quiet=True))
     assert Result(tmp_path / "b").manifest()["engine"] == "loop"
 
 

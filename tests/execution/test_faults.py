@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import simstudy.execution.runner
+import simstudy.execution.workers
 import simstudy.store.journal
 from checks import dead
 from simstudy import Result, load
@@ -287,7 +287,7 @@ def test_workers_that_cannot_be_started_are_not_the_folder_s_fault(home, tmp_pat
     study, reference = load(home / "faulty.py")
     options = {"reference": reference, "out": tmp_path / "r", "jobs": 2, "size": 4, "quiet": True}
     says = r"workers cannot be started \(.*No space left on device: /dev/shm.*--jobs"
-    for module, error in (("runner", Stopped), ("first_look", StudyError)):
+    for module, error in (("collecting", Stopped), ("first_look", StudyError)):
         monkeypatch.setattr(f"simstudy.execution.{module}.start", full)
         with pytest.raises(error, match=says):
             run(study, **options)
@@ -295,7 +295,7 @@ def test_workers_that_cannot_be_started_are_not_the_folder_s_fault(home, tmp_pat
 
 def test_workers_whose_thread_ended_are_not_waited_for(home, tmp_path, monkeypatch):
     """Where no further thread may start, loky's own ends and tells nobody."""
-    begin = simstudy.execution.runner.start
+    begin = simstudy.execution.workers.start
 
     def mortal(jobs):
         executor = begin(jobs)
@@ -304,7 +304,7 @@ def test_workers_whose_thread_ended_are_not_waited_for(home, tmp_path, monkeypat
         return executor
 
     study, reference = load(home / "faulty.py")
-    monkeypatch.setattr("simstudy.execution.runner.start", mortal)
+    monkeypatch.setattr("simstudy.execution.collecting.start", mortal)
     monkeypatch.setattr("simstudy.execution.supervisor.CHECK", 0.1)
     with pytest.raises(Stopped, match=r"workers cannot be kept at work.*--jobs"):
         run(study, reference=reference, out=tmp_path / "r", jobs=2, size=4, quiet=True)

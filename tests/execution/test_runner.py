@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-import simstudy.execution.runner
+import simstudy.execution.collecting
+import simstudy.execution.plan
+import simstudy.execution.progress
+import simstudy.execution.tasks
 from simstudy import (
     FunctionEstimator,
     MaximumLikelihood,
@@ -402,27 +405,27 @@ def test_blocks_of_the_batched_engine_are_small_where_replicates_take_long(n, fe
     mechanism = Mechanism("m", lambda rng: rng.exponential(size=n), lambda: {"rate": 1})
     estimators = [MaximumLikelihood(exponential.MODEL, methods)]
     study = Study("s", [Scenario(mechanism, {})], estimators, replicates=5000, seed=1)
-    assert simstudy.execution.runner._sizes("batched", study, 0.1, 2) == (most, soon)
+    assert simstudy.execution.tasks.block_sizes("batched", study, 0.1, 2) == (most, soon)
 
 
 def test_what_workers_begin_with_is_stored_soon():
     tasks = [(0, 0, 50), (0, 50, 100), (0, 100, 150)]
-    assert simstudy.execution.runner._begun_small(tasks, 10, 2) == [
+    assert simstudy.execution.tasks.begun_small(tasks, 10, 2) == [
         (0, 0, 10), (0, 50, 60), (0, 10, 50), (0, 60, 100), (0, 100, 150)
     ]  # fmt: skip
-    assert simstudy.execution.runner._begun_small(tasks[:1], 50, 2) == tasks[:1]
-    assert simstudy.execution.runner._begun_small([], 50, 2) == []
+    assert simstudy.execution.tasks.begun_small(tasks[:1], 50, 2) == tasks[:1]
+    assert simstudy.execution.tasks.begun_small([], 50, 2) == []
 
 
 def test_a_share_does_not_mix_engines_with_one_that_begins_meanwhile(tmp_path, monkeypatch):
     """It looks again when nobody else can begin: jobs of an array start at the same time."""
-    study, first = exponentials(replicates=2), simstudy.execution.runner.first_look
+    study, first = exponentials(replicates=2), simstudy.execution.plan.first_look
 
     def meanwhile(*arguments, **options):
         Store(tmp_path / "r").open(study, None, {"engine": "batched", "engine_why": "", "jobs": 1})
         return first(*arguments, **options)
 
-    monkeypatch.setattr(simstudy.execution.runner, "first_look", meanwhile)
+    monkeypatch.setattr(simstudy.execution.plan, "first_look", meanwhile)
     with pytest.raises(StudyError, match="begun with the batched engine"):
         run(study, out=tmp_path / "r", jobs=1, quiet=True, engine="loop", shard=(1, 2))
     assert Store(tmp_path / "r").pieces() == []
@@ -482,7 +485,7 @@ def test_a_stopped_process_loses_nothing_that_was_stored(tmp_path, kind):
     path.write_text(FILE)
     command = [sys.executable, "-m", "simstudy", "run", str(path), "--out", str(folder),
                "--jobs", "2", "--block", "3", "--quiet"]  # fmt: skip
-    home = Path(simstudy.execution.runner.__file__).parents[1]
+    home = Path(simstudy.__file__).parents[1]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env=os.environ | {"PYTHONPATH": str(home), "PAUSE": "0.05"},
@@ -649,8 +652,8 @@ def test_no_worker_starts_when_the_input_is_wrong(tmp_path, monkeypatch):
     def workers(jobs):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(simstudy.execution.runner, "start", workers)
-    monkeypatch.setattr(simstudy.execution.runner, "isolated_look", lambda *given: Look(1.0, {}))
+    monkeypatch.setattr(simstudy.execution.collecting, "start", workers)
+    monkeypatch.setattr(simstudy.execution.plan, "isolated_look", lambda *given: Look(1.0, {}))
     (tmp_path / "file").write_text("")
     constant = exponentials(lambda rng: np.ones(10))
     for study, folder in ((constant, tmp_path / "r"), (exponentials(), tmp_path / "file")):
@@ -716,8 +719,8 @@ def test_one_replicate_is_a_study(tmp_path):
 def test_progress_holds_its_rate_back_until_there_are_seconds_of_answers(monkeypatch, capsys):
     """What came before the first answer is the start of workers, and no rate."""
     clock = [0.0]
-    monkeypatch.setattr(simstudy.execution.runner.time, "monotonic", lambda: clock[0])
-    progress = simstudy.execution.runner.Progress(100_100, quiet=False)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    progress = simstudy.execution.progress.Progress(100_100, quiet=False)
     for now in (40.0, 44.0, 60.0):
         clock[0] = now
         progress.add(100, 0)
@@ -730,7 +733,7 @@ def test_progress_holds_its_rate_back_until_there_are_seconds_of_answers(monkeyp
 
 def test_progress_in_a_log_has_rate_time_left_and_failures(tmp_path, monkeypatch, capsys):
     clock = iter(range(0, 10**6, 11))
-    monkeypatch.setattr(simstudy.execution.runner.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     run(exponentials(), out=tmp_path / "r", jobs=1, size=5, replicates=10)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
@@ -787,7 +790,7 @@ def imported(module):
 
 def test_workers_import_neither_tables_nor_figures():
     """They know arrays only; a second of every worker's start."""
-    assert imported("simstudy.execution.runner").isdisjoint(
+    assert imported("simstudy.execution.work").isdisjoint(
         {"pandas", "matplotlib", "jax", "scipy.optimize"}
     )
 
@@ -798,7 +801,7 @@ def test_the_server_of_workers_has_all_they_need_but_no_device():
     found = imported("simstudy.execution.preload")
     assert {
         "joblib.externals.loky",
-        "simstudy.execution.runner",
+        "simstudy.execution.work",
         "simstudy.engines.batched",
         "jax",
     } <= found
@@ -827,5 +830,5 @@ def test_the_commands_workers_are_forked_from_a_server(tmp_path):
     )
     command = [sys.executable, "-m", "simstudy", "run", str(path), "--out", str(tmp_path / "r"),
                "--jobs", "2", "--block", "5", "--quiet"]  # fmt: skip
-    subprocess.run(command, check=True, cwd=Path(simstudy.execution.runner.__file__).parents[1])
+    subprocess.run(command, check=True, cwd=Path(simstudy.__file__).parents[1])
     assert seen.read_text().split().count("True") == 40 + 2  # and the first look
