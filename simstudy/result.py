@@ -17,9 +17,9 @@ from simstudy.evidence.calibration import calibration
 from simstudy.evidence.comparison import compare
 from simstudy.evidence.summary import summarize
 from simstudy.evidence.verdicts import explain, remedies, verdicts
-from simstudy.files import writing as written
-from simstudy.files.writing import escape_formulas, parse_csv, save_csv
+from simstudy.files.writing import parse_csv, save_csv
 from simstudy.records import rows as tables
+from simstudy.records.row_file import RowFile
 from simstudy.report import page as report
 from simstudy.store import looks
 from simstudy.store.information_equality import read_tests
@@ -134,7 +134,10 @@ class Result:
         manifest = self.manifest()
         level = float(manifest["study"]["level"])
         performance, audits, few, pairs, levels, costs = [], [], [], [], [], []
-        with Rows(self.folder / "replicates") as rows, Rows(self.folder / "audit") as audit_rows:
+        with (
+            RowFile(self.folder / "replicates") as rows,
+            RowFile(self.folder / "audit") as audit_rows,
+        ):
             for parts in Store(self.folder).read():
                 table, audit = tables.table(parts), tables.audit(parts)
                 costs.append(tables.seconds(parts))
@@ -268,57 +271,3 @@ def prepare() -> None:
     if importlib.util.find_spec("pyarrow"):
         importlib.import_module("pyarrow.parquet")
     report.prepare()
-
-
-class Rows:
-    """A file of rows written part by part: parquet, or CSV without pyarrow; never both.
-
-    Parameters
-    ----------
-    path : Path
-        Without its ending.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Remember where; the file is made with the first part."""
-        ending, other = ".parquet", ".csv"
-        if importlib.util.find_spec("pyarrow") is None:
-            ending, other = other, ending
-        self.draft = written.atomic_path(path.with_suffix(ending))
-        self.stale = path.with_suffix(other)
-        self.parts = 0
-        self.writer: Any = None
-
-    def __enter__(self) -> Rows:
-        """Begin, beside what was there before."""
-        self.path = self.draft.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """Close the file, and let it take its place, and the other kind's, when all went well."""
-        if self.writer is not None:
-            self.writer.close()
-        if self.parts and error[0] is None:
-            self.stale.unlink(missing_ok=True)
-        self.draft.__exit__(*error)
-
-    def add(self, frame: pd.DataFrame) -> None:
-        """Add a part: the rows of one scenario."""
-        self.parts += 1
-        if importlib.util.find_spec("pyarrow") is None:
-            first = self.parts == 1
-            with self.path.open("w" if first else "a", newline="") as file:
-                escape_formulas(frame).to_csv(file, index=False, header=first)
-            return
-        import pyarrow
-        import pyarrow.parquet
-
-        part = pyarrow.Table.from_pandas(frame, preserve_index=False)
-        if self.writer is None:
-            word = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
-            names = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
-            schema = pyarrow.schema([
-                field.with_type(word) if field.name in names else field for field in part.schema
-            ])  # fmt: skip
-            self.writer = pyarrow.parquet.ParquetWriter(self.path, schema, use_dictionary=names)
-        self.writer.write_table(part.cast(self.writer.schema))

@@ -39,7 +39,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         "the estimator, and its methods one fit after another or for all fits at once",
     ),
     "user_code/dependencies.py": (320, "whose a file is, and what of the user's a study can reach"),
-    "result.py": (330, "what a folder holds, and everything that is written from it"),
 }
 
 OPTIONAL = {

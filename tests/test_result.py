@@ -25,7 +25,8 @@ from simstudy.evidence.summary import summarize
 from simstudy.files.writing import read_csv
 from simstudy.methods import OBSERVED, OPG
 from simstudy.models import exponential
-from simstudy.result import Rows, _with_sandwiches
+from simstudy.records.row_file import RowFile
+from simstudy.result import _with_sandwiches
 
 RATE = MaximumLikelihood(exponential.MODEL, [OBSERVED, OPG])
 
@@ -244,14 +245,14 @@ def test_a_report_that_fails_leaves_the_files_that_were_there(tmp_path, monkeypa
     result = executed(rates(), tmp_path / "r")
     result.report()
     before = {path.name: path.read_bytes() for path in (tmp_path / "r").glob("*.*")}
-    add, count = Rows.add, iter(range(10))
+    add, count = RowFile.add, iter(range(10))
 
     def failing(self, frame):
         add(self, frame)
         if next(count) == 2:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Rows, "add", failing)
+    monkeypatch.setattr(RowFile, "add", failing)
     with pytest.raises(StudyError, match="No space left on device; what is stored stays"):
         result.report()
     assert {path.name: path.read_bytes() for path in (tmp_path / "r").glob("*.*")} == before
