@@ -38,7 +38,6 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
         330,
         "the estimator, and its methods one fit after another or for all fits at once",
     ),
-    "user_code/dependencies.py": (320, "whose a file is, and what of the user's a study can reach"),
 }
 
 OPTIONAL = {

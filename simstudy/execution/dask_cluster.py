@@ -21,7 +21,9 @@ from simstudy.design.study import Study
 from simstudy.errors import StudyError
 from simstudy.execution.pools import IN_FLIGHT
 from simstudy.execution.workers import settle
+from simstudy.processes.names import process_name
 from simstudy.user_code.dependencies import is_user_file
+from simstudy.user_code.sent_modules import Sources, install, sources
 from simstudy.user_code.time_limit import TOPIC, Limit
 
 WITHOUT_WORKERS = 120.0
@@ -161,9 +163,11 @@ def _settling(distributed: Any) -> Any:
 
 
 def by_value(study: Study) -> bytes:
-    """Write a study so that it can be read where its file is not; modules beside it travel along.
+    """Write a study so that `pickle.loads` reads it where its file is not.
 
-    Its code keeps the names of its files, by which the place of a hang or an exception is told.
+    Its functions travel as values; modules that they import when they are called travel as
+    sources. Code keeps the names of its files, by which the place of a hang or an exception is
+    told.
 
     Parameters
     ----------
@@ -182,11 +186,41 @@ def by_value(study: Study) -> bytes:
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
-        Writer(written).dump(study)
+        Writer(written).dump(_Sent(process_name(), sources(own), study))
         return written.getvalue()
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Sent:
+    """A study that is read once what it imports can be imported."""
+
+    sender: str
+    sources: Sources
+    study: Study
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how it is read: a pickle is read from front to back, the sources first."""
+        return _study, (_Installed(self.sources, self.sender), self.study)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Installed:
+    """Sources that are installed where they are read."""
+
+    sources: Sources
+    sender: str
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how it is read."""
+        return install, (self.sources, self.sender)
+
+
+def _study(_: None, study: Study) -> Study:
+    """Return the study, of what was sent."""
+    return study
 
 
 def _own(study: Study) -> list[ModuleType]:

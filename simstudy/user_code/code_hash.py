@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.user_code.dependencies import data_files, hash_statements, is_user_file, with_files
+from simstudy.user_code.data_files import data_files
+from simstudy.user_code.dependencies import hash_statements, is_user_file, with_files
 from simstudy.user_code.syntax import canonical_code, canonical_dump, constant, tree_of
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")

@@ -11,22 +11,20 @@ import ast
 import contextlib
 import hashlib
 import os
-import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
 from pathlib import Path
 
+from simstudy.user_code.data_files import data_files, folders_of, strings_of
 from simstudy.user_code.syntax import OTHER, bound_names, canonical_dump, parsed
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _PYTHONS = tuple({sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib")})
-_WRITES = re.compile(r"[rbt]*[wax+][rbt+]*")
-_LONGEST_NAME = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,13 @@ class Module:
     content: bytes
     tree: ast.Module | None
     package: str
+
+    @property
+    def name(self) -> str:
+        """The full name by which it is imported."""
+        if self.path.name == "__init__.py":
+            return self.package
+        return f"{self.package}.{self.path.stem}".lstrip(".")
 
 
 def is_user_file(path: str) -> bool:
@@ -68,16 +73,18 @@ def is_simstudy_file(path: str) -> bool:
     return os.path.abspath(path).startswith(_OURS)
 
 
-def modules(path: str) -> list[Module]:
+def modules(path: str, package: str = "") -> list[Module]:
     """List a study's file and, in the order of their paths, all modules of the user's it reaches.
 
     Parameters
     ----------
     path : str
         Of the study's file.
+    package : str
+        To which it belongs.
     """
     found: dict[Path, Module] = {}
-    waiting = [(Path(path), "")]
+    waiting = [(Path(path), package)]
     while waiting:
         here, package = waiting.pop()
         if here in found:
@@ -114,9 +121,9 @@ def hash_statements(path: str) -> dict[str, str]:
         texts[prefix + OTHER] = "" if module.tree else _hash(module.content)
         # a new name may hide one that came unnamed
         apart = module.path not in starred and not _stars(module)
-        folders = _folders(module)
+        folders = folders_of(module.path, module.tree)
         for node in module.tree.body if module.tree else ():
-            files = data_files(_strings(node), folders)
+            files = data_files(strings_of(node), folders)
             for name, text in bound_names(node):
                 if name == "STUDY" and module is every[0]:
                     continue
@@ -140,18 +147,6 @@ def with_files(digest: str, files: Mapping[str, str]) -> str:
     '0123, data.csv 4567'
     """
     return ", ".join([digest, *(f"{name} {files[name]}" for name in sorted(files))])
-
-
-def data_files(strings: Iterable[str], folders: Sequence[Path]) -> list[Path]:
-    """List the files that strings name, absolutely or from one of these folders."""
-    found: dict[Path, None] = {}
-    for text in strings:
-        for folder in folders if _may_name(text) else ():
-            place = folder / os.path.expanduser(text.lstrip("/") if folder.parts else text)
-            with contextlib.suppress(OSError, ValueError):
-                if place.is_file() and os.access(place, os.R_OK):
-                    found[place.resolve()] = None
-    return sorted(found)
 
 
 def hash_files(path: str) -> dict[Path, str]:
@@ -265,48 +260,6 @@ def _starred(module: Module) -> Iterator[Path]:
     """Yield the files of modules of which this one imports all names, new ones too."""
     for node in _stars(module):
         yield from _imported(node, module.package)
-
-
-# --- data -----------------------------------------------------------------------------------------
-
-
-def _strings(tree: ast.AST) -> Iterator[str]:
-    """Yield the strings of a tree, but for those of a file that is opened to be written."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-        if not (isinstance(node, ast.Call) and _is_written(node)):
-            waiting += ast.iter_child_nodes(node)
-
-
-def _is_written(call: ast.Call) -> bool:
-    """Tell whether a call opens a file in a mode that writes."""
-    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-    if name in ("write_text", "write_bytes", "touch", "unlink"):
-        return True
-    given = [*call.args, *(keyword.value for keyword in call.keywords)]
-    modes = [value.value for value in given if isinstance(value, ast.Constant)]
-    return name == "open" and any(isinstance(m, str) and _WRITES.fullmatch(m) for m in modes)
-
-
-def _may_name(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST_NAME and text.strip("./") != "" and text.isprintable()
-
-
-def _folders(module: Module) -> list[Path]:
-    """List the folders from which a module may name files: also those that it names itself."""
-    found = [Path(), module.path.parent, module.path.parent.parent]
-    strings = set(_strings(module.tree)) if module.tree else set()
-    names = [text.strip("/") for text in sorted(strings) if _may_name(text)]
-    for folder in found:  # grows: folders within folders
-        for name in names:
-            with contextlib.suppress(OSError, ValueError):
-                place = folder / name
-                if place.is_dir() and place not in found and len(found) < 50:
-                    found.append(place)
-    return found
 
 
 def _relative(path: Path, home: Path) -> str:

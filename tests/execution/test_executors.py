@@ -13,7 +13,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import simstudy
-from simstudy import MaximumLikelihood, Result, Study, grid
+from simstudy import MaximumLikelihood, Result, Study, grid, load
 from simstudy.errors import StudyError
 from simstudy.execution.runner import run
 from simstudy.methods import OBSERVED
@@ -71,23 +71,17 @@ def test_a_time_limit_holds_in_processes_of_ones_own(tmp_path):
         assert execute(tmp_path / "r", executor, timeout=30.0).done == 24
 
 
-@pytest.fixture
-def patched(tmp_path):
-    """Start a Dask cluster of one worker whose simstudy doubles a standard error."""
+@contextmanager
+def elsewhere(folder, package):
+    """Start a Dask cluster of one worker, in a folder and with a simstudy of its own."""
     distributed = pytest.importorskip("distributed")
-    home = tmp_path / "patched"
-    shutil.copytree(Path(simstudy.__file__).parent, home / "simstudy")
-    file = home / "simstudy" / "likelihood" / "curvature.py"
-    content = file.read_text()
-    assert content.count("np.sqrt(") > 0
-    file.write_text(content.replace("np.sqrt(", "2 * np.sqrt("))
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as cluster,
         distributed.Client(cluster) as client,
     ):
         words = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address,
                  "--nthreads", "1", "--no-dashboard"]  # fmt: skip
-        worker = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(home)}, cwd=tmp_path,
+        worker = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(package)}, cwd=folder,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         try:
             client.wait_for_workers(1, timeout=60)
@@ -95,6 +89,55 @@ def patched(tmp_path):
         finally:
             worker.terminate()
             worker.wait(30)
+
+
+@pytest.fixture
+def patched(tmp_path):
+    """Start a Dask cluster of one worker whose simstudy doubles a standard error."""
+    home = tmp_path / "patched"
+    shutil.copytree(Path(simstudy.__file__).parent, home / "simstudy")
+    file = home / "simstudy" / "likelihood" / "curvature.py"
+    content = file.read_text()
+    assert content.count("np.sqrt(") > 0
+    file.write_text(content.replace("np.sqrt(", "2 * np.sqrt("))
+    with elsewhere(tmp_path, home) as executor:
+        yield executor
+
+
+LAZY = """
+from simstudy import MaximumLikelihood, Mechanism, Study, grid
+from simstudy.methods import OBSERVED
+from simstudy.models import exponential
+def draw(rng, n, rate):
+    from lib.waiting import times
+    return times(rng, n, rate)
+STUDY = Study("lazy", grid(Mechanism("m", draw, lambda n, rate: {"rate": rate}), n=5, rate=1.0),
+              [MaximumLikelihood(exponential.MODEL, [OBSERVED])], replicates=12, seed=3)
+"""
+
+
+def test_modules_that_a_function_imports_travel_to_workers_without_files(tmp_path):
+    """Also those that these import, of packages, where two runs have changed them in between."""
+    home, far = tmp_path / "home", tmp_path / "far"
+    (home / "lib").mkdir(parents=True)
+    far.mkdir()
+    (home / "lazy.py").write_text(LAZY)
+    (home / "lib" / "__init__.py").write_text("")
+    (home / "lib" / "waiting.py").write_text(
+        "def times(rng, n, rate):\n    from .units import UNIT\n"
+        "    return rng.exponential(UNIT / rate, n)\n"
+    )
+    package = Path(simstudy.__file__).parents[1]
+    with elsewhere(far, package) as executor:
+        for unit in (1.0, 2.0):
+            (home / "lib" / "units.py").write_text(f"UNIT = {unit}\n")
+            study, reference = load(home / "lazy.py")
+            where = {"engine": "loop", "quiet": True, "jobs": 1, "size": 3}
+            run(study, out=tmp_path / f"far{unit}", reference=reference, executor=executor, **where)
+            run(study, out=tmp_path / f"near{unit}", reference=reference, **where)
+            found, expected = rows(tmp_path / f"far{unit}"), rows(tmp_path / f"near{unit}")
+            assert_frame_equal(found, expected, check_exact=True)
+            assert (found["status"] == "ok").all()
 
 
 def test_workers_with_another_simstudy_are_refused_or_accepted_by_name(tmp_path, patched):
