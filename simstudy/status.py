@@ -67,7 +67,8 @@ _SENTENCES = {
     "negative.",
     Status.not_finite: "The matrix, a standard error or a limit is not finite, or a standard error "
     "is zero.",
-    Status.refits_failed: "More than one in twenty of the refits failed.",
+    Status.refits_failed: "Too many refits failed: more than one in twenty of a bootstrap's, "
+    "or any of a jackknife's.",
     Status.method_error: "The method raised an exception; the audit's message says which.",
     Status.timeout: "The replicate took longer than its time limit.",
     Status.crashed: "The worker died twice while it ran this replicate alone.",

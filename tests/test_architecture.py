@@ -33,12 +33,7 @@ EMPTY_NAMES = {"utils", "util", "base", "core", "helpers", "helper", "common", "
 
 LONGEST_FILE = 300
 # file -> (lines allowed, why it is one file)
-LONGER_FILES: dict[str, tuple[int, str]] = {
-    "estimators/maximum_likelihood.py": (
-        330,
-        "the estimator, and its methods one fit after another or for all fits at once",
-    ),
-}
+LONGER_FILES: dict[str, tuple[int, str]] = {}
 
 OPTIONAL = {
     "dask", "distributed", "equinox", "iminuit", "jax", "jaxlib", "lineax", "numdifftools",

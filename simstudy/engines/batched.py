@@ -14,6 +14,7 @@ import importlib.util
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ from simstudy.design.study import Study
 from simstudy.engines import newton, programs
 from simstudy.engines.fits import Lanes, fit_at, in_programs, run_lanes
 from simstudy.engines.loop import draws_of
-from simstudy.engines.refits import refit
+from simstudy.engines.refits import refits
 from simstudy.engines.stacking import grouped
-from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of, gather, together
+from simstudy.estimators.answering import answer_all_fits, answer_one_fit, fitted_of
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Draws, checked, finished, write
 from simstudy.likelihood.objective import traceable
 from simstudy.likelihood.points import conditioning
@@ -113,37 +115,47 @@ def _answer(estimator: MaximumLikelihood, draws: Draws, only: int | None) -> Blo
         busy = draws.asked[rows][:, alone].any(axis=1) & (lanes.state == newton.CONVERGED)
         for k in map(int, np.flatnonzero(busy)):
             b = int(rows[k])
-            fits[b] = fitted_of(draws, b, estimator.bind(draws.data[b]), fit_at(lanes, k))
+            fits[b] = _fitted(estimator, draws, lanes, k, only)
             sourced[b] = {source: values[k] for source, values in lanes.sources.items()}
         for k, standing in lanes.ends.items():
             row = int(rows[k])
             working = to_working(lanes.place.theta[k], estimator.model.supports)
             messages[row] = in_words(estimator.bind(draws.data[row]), working, standing)
-        if only is None:
-            refit(estimator, draws, group, fits, sourced)
     for b in sorted(fits):
-        messages[b] = gather(estimator, draws, b, fits[b], sourced[b], block, alone)
-    together(estimator, draws, fits, sourced, block, alone, messages)
+        compiled = programs.compiling()
+        messages[b] = answer_one_fit(estimator, draws, b, fits[b], sourced[b], block, alone)
+        compiled = programs.compiling() - compiled
+        block.seconds[b, alone] = np.maximum(block.seconds[b, alone] - compiled, 0.0)
+    answer_all_fits(estimator, draws, fits, sourced, block, alone, messages)
     block = finished(block, draws, messages)
     return _by_loop(estimator, draws, sorted(left), block)
 
 
-def fit_of(estimator: MaximumLikelihood, draws: Draws) -> tuple[Fitted, dict[Source, Any]] | None:
+def fit_of(
+    study: Study, index: int, estimator: MaximumLikelihood, draws: Draws
+) -> tuple[Fitted, dict[Source, Any]] | None:
     """Return the first fit of some draws with what programs found for it, as `block` answers.
 
     None where programs cannot run it, or came to no verdict: the loop engine answered.
     """
     if not _possible(estimator, draws):
         return None
-    for group in grouped(estimator, draws, None):
+    only = _only(study, index, estimator)
+    for group in grouped(estimator, draws, only):
         lanes = run_lanes(estimator, group)
         if lanes.state[0] == newton.CONVERGED:
-            b = int(lanes.rows[0])
-            fitted = fitted_of(draws, b, estimator.bind(draws.data[b]), fit_at(lanes, 0))
-            sourced = {b: {source: values[0] for source, values in lanes.sources.items()}}
-            refit(estimator, draws, group, {b: fitted}, sourced)
-            return fitted, sourced[b]
+            sourced = {source: values[0] for source, values in lanes.sources.items()}
+            return _fitted(estimator, draws, lanes, 0, only), sourced
     return None
+
+
+def _fitted(
+    estimator: MaximumLikelihood, draws: Draws, lanes: Lanes, k: int, only: int | None
+) -> Fitted:
+    """Return one fit, which the program refits unless terms look at other observations."""
+    b = int(lanes.rows[k])
+    fitted = fitted_of(draws, b, estimator.bind(draws.data[b]), fit_at(lanes, k))
+    return replace(fitted, refitter=refits) if only is None else fitted
 
 
 def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes: Lanes) -> None:

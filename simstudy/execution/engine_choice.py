@@ -7,7 +7,6 @@ from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
-from simstudy.methods.resampling import Refits
 from simstudy.store.journal import Store
 
 WORTH_COMPILING = 3000
@@ -84,12 +83,10 @@ def engine_of(folder: Store, asked: str) -> str | None:
 def fits_of(study: Study, scenario: Scenario) -> int:
     """Count the fits and refits of a scenario."""
     refits = [
-        min(study.fewer.get(method.name, study.replicates), study.replicates) * source.count
+        min(study.fewer.get(name, study.replicates), study.replicates) * count
         for estimator in study.answering(scenario)
         if isinstance(estimator, MaximumLikelihood)
-        for method in estimator.methods
-        for source in method.sources
-        if isinstance(source, Refits)
+        for name, count in estimator.refits(lambda: example(study, scenario)).items()
     ]
     return study.replicates * len(study.answering(scenario)) + sum(refits)
 

@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,12 @@ from simstudy.design.drawing import draw
 from simstudy.design.study import Study
 from simstudy.engines.loop import block, draws_of
 from simstudy.errors import StudyError
-from simstudy.estimators.maximum_likelihood import MaximumLikelihood, fitted_of
+from simstudy.estimators.answering import fitted_of
+from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Draws
 from simstudy.files.writing import atomic_path
 from simstudy.likelihood.fit import Fit
-from simstudy.methods.covariance import place_of
-from simstudy.methods.optimizer import OptimizerInverse
 from simstudy.methods.protocol import Fitted, Source
-from simstudy.methods.resampling import Bootstrap
-from simstudy.methods.wald import Wald
 from simstudy.records.block import Block
 from simstudy.status import Status
 from simstudy.user_code.time_limit import STOPS
@@ -65,7 +63,7 @@ def replay(study: Study, index: int, replicate: int, engine: str = "loop") -> Re
         if engine == "batched":
             from simstudy.engines import batched
 
-            answered, fit_of = batched.block, batched.fit_of
+            answered, fit_of = batched.block, partial(batched.fit_of, study, index)
         blocks = answered(study, index, replicate, replicate + 1)
         data: Data | Exception = RuntimeError("no estimator is asked")
         fits: dict[str, Fit | None] = {}
@@ -96,24 +94,13 @@ def _matrices(
     for m, method in enumerate(estimator.methods):
         if status[m] in (Status.method_error, Status.not_asked):
             continue
-        sourced = tuple(
-            found[source] if source in found else source(fitted) for source in method.sources
-        )
-        if isinstance(method, Wald):
-            value = method.matrix(place_of(fitted.fit), sourced)[0]
-        elif isinstance(method, OptimizerInverse):
-            value = sourced[0].inverse
-        elif isinstance(method, Bootstrap):
-            value = _spread(sourced[0])
-        else:
-            continue
-        matrices[estimator.name, method.name] = value
+        matrix = getattr(method, "matrix", None)
+        if matrix is not None:
+            sourced = [
+                found[source] if source in found else source(fitted) for source in method.sources
+            ]
+            matrices[estimator.name, method.name] = matrix(fitted, *sourced)
     return matrices
-
-
-def _spread(refits: Array) -> Array:
-    """Covariance of the refits that succeeded."""
-    return np.atleast_2d(np.cov(refits[np.isfinite(refits).all(axis=-1)], rowvar=False))
 
 
 def save(study: Study, index: int, replicate: int, path: Path) -> None:

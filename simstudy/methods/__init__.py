@@ -10,6 +10,7 @@ from simstudy.methods.catalogue import (
     BOOTSTRAP_LOG_WALD,
     EXPECTED,
     EXPECTED_SIMULATED,
+    JACKKNIFE,
     LBFGSB_INVERSE,
     METHODS,
     OBSERVED,
@@ -45,8 +46,15 @@ from simstudy.methods.libraries import (
     StatsmodelsHessian,
 )
 from simstudy.methods.optimizer import OptimizerInverse, PlainRun
-from simstudy.methods.protocol import Fitted, Inference, Method, Source
-from simstudy.methods.resampling import Bootstrap, Refits, resampled
+from simstudy.methods.protocol import Fitted, Inference, Method, Sample, Source
+from simstudy.methods.resampling import (
+    Multinomial,
+    Refits,
+    Resampling,
+    jackknife,
+    leave_one_out,
+    sample_covariance,
+)
 from simstudy.methods.sources import (
     CentralScores,
     ExactHessian,
@@ -67,6 +75,7 @@ __all__ = [
     "BOOTSTRAP_LOG_WALD",
     "EXPECTED",
     "EXPECTED_SIMULATED",
+    "JACKKNIFE",
     "LBFGSB_INVERSE",
     "METHODS",
     "OBSERVED",
@@ -91,7 +100,6 @@ __all__ = [
     "SANDWICH",
     "SANDWICH_CENTRAL",
     "SANDWICH_LOG_WALD",
-    "Bootstrap",
     "CentralScores",
     "ComplexStepHessian",
     "ExactHessian",
@@ -102,19 +110,24 @@ __all__ = [
     "Inference",
     "Method",
     "MinuitHessian",
+    "Multinomial",
     "NumdifftoolsHessian",
     "OptimizerInverse",
     "PlainRun",
     "Refits",
+    "Resampling",
     "RiseHessian",
+    "Sample",
     "ScipyHessian",
     "ScoreHessian",
     "SimulatedInformation",
     "Source",
     "StatsmodelsHessian",
     "Wald",
+    "jackknife",
+    "leave_one_out",
     "place_of",
-    "resampled",
+    "sample_covariance",
     "standard",
     "with_log_wald",
 ]

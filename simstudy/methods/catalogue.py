@@ -23,7 +23,7 @@ from simstudy.methods.libraries import (
     StatsmodelsHessian,
 )
 from simstudy.methods.optimizer import OptimizerInverse, PlainRun
-from simstudy.methods.resampling import Bootstrap
+from simstudy.methods.resampling import Multinomial, Resampling, jackknife, leave_one_out
 from simstudy.methods.sources import (
     CentralScores,
     ExactHessian,
@@ -71,7 +71,8 @@ SANDWICH_CENTRAL = Wald("sandwich-central", sandwich, hessian=RiseHessian(), sco
 BFGS_INVERSE = OptimizerInverse("bfgs-inverse", PlainRun("BFGS"))
 BFGS_INVERSE_EXACT = OptimizerInverse("bfgs-inverse-exact", PlainRun("BFGS", exact=True))
 LBFGSB_INVERSE = OptimizerInverse("lbfgsb-inverse", PlainRun("L-BFGS-B"))
-BOOTSTRAP = Bootstrap()
+BOOTSTRAP = Resampling("bootstrap", Multinomial(199))
+JACKKNIFE = Resampling("jackknife", leave_one_out, jackknife, spared=0.0)
 
 OBSERVED_LOG_WALD = with_log_wald(OBSERVED)
 OBSERVED_CENTRAL_LOG_WALD = with_log_wald(OBSERVED_CENTRAL)
@@ -88,6 +89,6 @@ METHODS: dict[str, Callable[..., Any]] = {
         OBSERVED_NUMDIFFTOOLS, OBSERVED_SCIPY, OBSERVED_MINUIT, OBSERVED_FORCED_PD, OBSERVED_PINV,
         EXPECTED, EXPECTED_SIMULATED, OPG, OPG_LOG_WALD, OPG_CENTRAL, SANDWICH, SANDWICH_LOG_WALD,
         SANDWICH_CENTRAL, BFGS_INVERSE, BFGS_INVERSE_EXACT, LBFGSB_INVERSE, BOOTSTRAP,
-        BOOTSTRAP_LOG_WALD,
+        BOOTSTRAP_LOG_WALD, JACKKNIFE,
     )
 }  # fmt: skip

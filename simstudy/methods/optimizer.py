@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simstudy.arrays import Array
 from simstudy.likelihood.fit import Fit, plain
 from simstudy.likelihood.supports import slopes
 from simstudy.methods.intervals import Interval, wald
@@ -61,13 +62,18 @@ class OptimizerInverse:
         """The plain run."""
         return (self.run,)
 
+    def matrix(self, fitted: Fitted, *sourced: Any) -> Array:
+        """Return the inverse `(p, p)` as a covariance of theta."""
+        covariance = np.asarray(sourced[0].inverse, dtype=float)
+        if self.run.working:
+            slope = slopes(fitted.fit.theta, fitted.target.model.supports)[0]
+            covariance = covariance * slope * slope[:, None]
+        return covariance
+
     def __call__(self, fitted: Fitted, *sourced: Any) -> Inference:
         """Answer for one fit; the interval is around the fit's estimate."""
         theta, supports = fitted.fit.theta, fitted.target.model.supports
-        covariance = np.asarray(sourced[0].inverse, dtype=float)
-        if self.run.working:
-            slope = slopes(theta, supports)[0]
-            covariance = covariance * slope * slope[:, None]
+        covariance = self.matrix(fitted, *sourced)
         # Nothing was learned of the curvature: the matrix is the one that the optimizer began with.
         still = np.array_equal(sourced[0].inverse, np.eye(len(theta)))
         status = np.int8(sourced[0].status)

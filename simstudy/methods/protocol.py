@@ -8,15 +8,38 @@ a block at once; any other callable with a name and sources answers for one fit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from simstudy.arrays import Array
+from simstudy.arrays import Array, Data, observations
 from simstudy.likelihood.fit import Fit
 from simstudy.likelihood.objective import Objective
+from simstudy.likelihood.refits import refits
 from simstudy.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A data set to be resampled: all that resamples may depend on.
+
+    Attributes
+    ----------
+    data : Data
+    stream : callable
+        `stream(purpose) -> numpy.random.Generator` of this replicate; another purpose, another
+        stream.
+    """
+
+    data: Data
+    stream: Stream
+
+    @property
+    def units(self) -> int:
+        """The number of independent units, n: the observations."""
+        return observations(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +56,31 @@ class Fitted:
         Of the intervals.
     stream : callable
         `stream(purpose) -> numpy.random.Generator` of this replicate.
+    refitter : callable
+        How the engine that made the fit refits: `refitter(target, theta, weights) -> (R, p)`, as
+        `simstudy.likelihood.refits.refits` does.
     """
 
     target: Objective
     fit: Fit
     level: float
     stream: Stream
+    refitter: Callable[[Objective, Array, Array], Array] = refits
+
+    @property
+    def sample(self) -> Sample:
+        """What resamples may look at."""
+        return Sample(self.target.data, self.stream)
+
+    def refits(self, weights: Array) -> Array:
+        """Fit again from the estimate under weights `(R, n)` on the observations.
+
+        Returns
+        -------
+        (R, p)
+            nan in the rows of refits that failed.
+        """
+        return self.refitter(self.target, self.fit.theta, weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +107,8 @@ class Source(Protocol):
 
     `needs` names the exact derivatives it uses: any of "score", "hessian". One that takes terms of
     the log-likelihood for those of single observations (scores, resamples) says so by an attribute
-    `by_observation = True`: it is refused where terms look at other observations.
+    `by_observation = True`: it is refused where terms look at other observations. One that refits
+    may say how often before work starts: `count_refits(sample) -> int`.
     """
 
     @property
@@ -78,7 +121,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class Method(Protocol):
-    """What a study calls a method."""
+    """What a study calls a method.
+
+    One with a covariance may show it to a replay: `matrix(fitted, *sourced) -> (p, p)`.
+    """
 
     @property
     def name(self) -> str:

@@ -1,84 +1,184 @@
-"""Refits of resampled observations, and the methods that look at their spread."""
+"""Refits of resamples, and the method that makes a covariance of them.
+
+A resample says how often each observation counts: whole numbers for the bootstrap, 0 and 1 for the
+jackknife, any positive numbers for a fractional bootstrap. A new kind of resampling is one function
+from a `Sample` to an array of such weights; both engines refit from it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from simstudy.arrays import Array, observations, take
-from simstudy.likelihood.fit import maximize
-from simstudy.likelihood.objective import Objective, own_derivatives
+from simstudy.arrays import Array
 from simstudy.methods.intervals import Interval, wald
-from simstudy.methods.protocol import Fitted, Inference, Source
+from simstudy.methods.protocol import Fitted, Inference, Sample, Source
 from simstudy.methods.standard import standard
+from simstudy.records.block import AnswerError
 from simstudy.status import Status
 
+Resamples = Callable[[Sample], Array]
+Spread = Callable[[Array], Array]
 
-def resampled(fitted: Fitted, rows: Array) -> Objective:
-    """Return the objective of a resample, `(n,)` observations."""
-    target = own_derivatives(fitted.target)
-    return replace(target, data=take(target.data, np.sort(rows)))
+
+@dataclass(frozen=True, slots=True)
+class Multinomial:
+    """As many observations as there are, drawn with replacement (Efron 1979, Ann. Stat. 7:1).
+
+    Parameters
+    ----------
+    count : int
+        The number of resamples, R.
+    """
+
+    count: int = 199
+
+    def __call__(self, sample: Sample) -> Array:
+        """Draw how often each observation counts, `(R, n)` whole numbers that sum to n."""
+        count, n = self.count, sample.units
+        rows = sample.stream(f"bootstrap {count}").integers(n, size=(count, n))
+        flat = (rows + n * np.arange(count)[:, None]).ravel()
+        return np.bincount(flat, minlength=count * n).reshape(count, n)
+
+
+def leave_one_out(sample: Sample) -> Array:
+    """Leave every observation out once: `(n, n)`, zero on the diagonal, one elsewhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.methods import Sample, leave_one_out
+    >>> leave_one_out(Sample(np.array([2.0, 3.0, 5.0]), stream=None)).tolist()
+    [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    """
+    return 1 - np.eye(sample.units, dtype=np.int8)
 
 
 @dataclass(frozen=True, slots=True)
 class Refits:
-    """Refits of resampled observations, each from the estimate by Newton's method.
+    """The estimates `(R, p)` of refits of resamples, nan in the rows of refits that failed.
 
-    The number of times an observation is drawn is multinomial (Efron 1979, Annals of Statistics
-    7:1).
+    Parameters
+    ----------
+    resamples : callable
+        `resamples(sample) -> (R, n)`: how often each observation counts in each of R refits, real
+        numbers that are not negative. A function of the `Sample` alone, never of the fit: so it is
+        the same in every engine.
     """
 
-    count: int = 199
+    resamples: Resamples
     needs: ClassVar[tuple[str, ...]] = ()
     by_observation: ClassVar[bool] = True
 
     def __call__(self, fitted: Fitted) -> Array:
-        """Return the estimates, `(count, p)`, nan in the rows of failed refits."""
-        return np.stack([self.refit(fitted, rows) for rows in self.resamples(fitted)])
+        """Let the engine that made the fit refit."""
+        return fitted.refits(self.weights(fitted.sample))
 
-    def resamples(self, fitted: Fitted) -> Array:
-        """Draw which observations each resample consists of, `(count, n)`."""
-        rng, n = fitted.stream(f"bootstrap {self.count}"), observations(fitted.target.data)
-        return rng.integers(n, size=(self.count, n))
+    def count_refits(self, sample: Sample) -> int:
+        """Tell how many refits of a data set there are."""
+        return len(self.weights(sample))
 
-    def refit(self, fitted: Fitted, rows: Array) -> Array:
-        """Fit one resample, `(n,)`, from the estimate; nan where that fails."""
-        theta = fitted.fit.theta
-        try:
-            fit = maximize(resampled(fitted, rows), theta, optimizer=None)
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
-            return np.full_like(theta, np.nan)
-        return fit.theta if fit.status == Status.ok else np.full_like(theta, np.nan)
+    def weights(self, sample: Sample) -> Array:
+        """Return the resamples, looked at.
+
+        Raises
+        ------
+        AnswerError
+            When they have not the shape (R, n), or are no weights.
+        """
+        weights, units = np.asarray(self.resamples(sample)), sample.units
+        fits = weights.ndim == 2 and len(weights) > 0 and weights.shape[1] == units
+        number = weights.dtype.kind in "fiub"
+        if not (fits and number and (np.isfinite(weights) & (weights >= 0)).all()):
+            name = getattr(self.resamples, "__name__", type(self.resamples).__name__)
+            kind = "" if number else f" of {weights.dtype}"
+            due = f"how often each of {units} observations counts in each of R refits"
+            raise AnswerError(
+                f"{name} returned an array of shape {weights.shape}{kind}; due is {due}, an array "
+                f"of shape (R, {units}) of finite numbers that are not negative"
+            )
+        return weights
+
+
+def sample_covariance(thetas: Array) -> Array:
+    """Sample covariance of estimates, `(R, p)` to `(p, p)`: that of a bootstrap (Efron 1979)."""
+    return np.atleast_2d(np.cov(thetas, rowvar=False))
+
+
+def jackknife(thetas: Array) -> Array:
+    """(n - 1) / n times the sum of squares of the n leave-one-out estimates, `(n, p)` to `(p, p)`.
+
+    Tukey (1958, Annals of Mathematical Statistics 29:614); for estimates that are smooth functions
+    of the data, and inconsistent for others, such as a median (Efron & Stein 1981, Annals of
+    Statistics 9:586).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from simstudy.methods import jackknife
+    >>> y = np.array([1.0, 2.0, 4.0, 7.0])
+    >>> means = (y.sum() - y) / 3
+    >>> round(float(jackknife(means[:, None])[0, 0]), 12), float(y.var(ddof=1) / 4)
+    (1.75, 1.75)
+    """
+    away = thetas - thetas.mean(axis=0)
+    return (len(thetas) - 1) / len(thetas) * away.T @ away
 
 
 @dataclass(frozen=True, slots=True)
-class Bootstrap:
-    """Standard deviation of bootstrap refits, with an interval from it.
+class Resampling:
+    """A covariance from the estimates of refits, with an interval from it.
 
-    No answer where more than one refit in twenty failed; fewer are counted in the audit.
+    Parameters
+    ----------
+    name : str
+    resamples : callable
+        What `Refits` takes.
+    covariance : callable
+        `covariance(thetas) -> (p, p)` from the estimates `(R, p)` of the refits that succeeded.
+    interval : callable
+        `interval(theta, se, level, supports) -> (lower, upper)`.
+    spared : float
+        The share of refits that may fail; no answer where more do, fewer are counted in the audit.
+
+    Examples
+    --------
+    >>> from simstudy.methods import Multinomial, Resampling, jackknife, leave_one_out
+    >>> methods = [
+    ...     Resampling("bootstrap-999", Multinomial(999)),
+    ...     Resampling("jackknife", leave_one_out, jackknife, spared=0.0),
+    ... ]
     """
 
-    name: str = "bootstrap"
-    refits: Refits = Refits()
+    name: str
+    resamples: Resamples
+    covariance: Spread = sample_covariance
     interval: Interval = wald
+    spared: float = 0.05
 
     @property
     def sources(self) -> tuple[Source, ...]:
         """The refits."""
-        return (self.refits,)
+        return (Refits(self.resamples),)
+
+    def matrix(self, fitted: Fitted, thetas: Array) -> Array:
+        """Return the covariance `(p, p)`; nan where fewer than two refits succeeded."""
+        done = thetas[np.isfinite(thetas).all(axis=-1)]
+        p = thetas.shape[-1]
+        return self.covariance(done) if len(done) > 1 else np.full((p, p), np.nan)
 
     def __call__(self, fitted: Fitted, *sourced: Any) -> Inference:
         """Answer for one fit."""
-        supports = fitted.target.model.supports
-        thetas = sourced[0]
-        done = np.isfinite(thetas).all(axis=-1)
-        failed = int(len(done) - done.sum())
-        theta = fitted.fit.theta
-        status = np.int8(Status.refits_failed if failed > 0.05 * len(done) else Status.ok)
+        thetas, theta = sourced[0], fitted.fit.theta
+        failed = int((~np.isfinite(thetas).all(axis=-1)).sum())
+        lost = failed > self.spared * len(thetas)
         covariance = np.full((len(theta), len(theta)), np.nan)
-        if status == Status.ok and done.sum() > 1:
-            covariance = np.atleast_2d(np.cov(thetas[done], rowvar=False))
+        if not lost:
+            covariance = self.matrix(fitted, thetas)
+        status = np.int8(Status.refits_failed if lost else Status.ok)
+        supports = fitted.target.model.supports
         answer = standard(theta, covariance, status, self.interval, fitted.level, supports)
         return replace(answer, failed=failed)

@@ -95,12 +95,16 @@ class Wald:
         level : float
         supports : tuple of str
         """
-        found = self.matrix(place, sourced)
+        found = self.covariances(place, sourced)
         inference = standard(place.theta, *found, self.interval, level, supports)
         errors = [one.error.max(axis=-1) for one in sourced if isinstance(one, Differenced)]
         return replace(inference, error=np.max(errors, axis=0)) if errors else inference
 
-    def matrix(self, place: Place, sourced: tuple[Any, ...]) -> tuple[Array, Array]:
+    def matrix(self, fitted: Fitted, *sourced: Any) -> Array:
+        """Return the covariance `(p, p)` of one fit."""
+        return self.covariances(place_of(fitted.fit), sourced)[0]
+
+    def covariances(self, place: Place, sourced: tuple[Any, ...]) -> tuple[Array, Array]:
         """Return covariance `(..., p, p)` and status `(...)`."""
         said = [one.status for one in sourced if isinstance(one, Differenced)]
         sourced = tuple(one.matrix if isinstance(one, Differenced) else one for one in sourced)

@@ -504,8 +504,8 @@ def test_replay_answers_with_the_engine_of_the_row_and_compares_with_it(capsys, 
     mine.write_text(FILE.replace("np.log", "log").replace("OBSERVED_CENTRAL", "BOOTSTRAP, OBSERVED")
                     .replace("import Max", "import arrays, Max", 1)
                     .replace("\nMODEL", "\nlog = arrays.log\nMODEL")
-                    .replace("import BOOTSTRAP, OBSERVED", "import OBSERVED, Bootstrap, Refits")
-                    .replace("[BOOTSTRAP", "[Bootstrap('bootstrap', Refits(20))"))  # fmt: skip
+                    .replace("import BOOTSTRAP", "import Multinomial, Resampling")
+                    .replace("[BOOTSTRAP", "[Resampling('b', Multinomial(20))"))  # fmt: skip
     where = ["replay", "mine", "--scenario", 1, "--replicate", 4]
     assert execute(*where) == 0
     assert "by the loop engine; nothing is stored of it in results/mine" in capsys.readouterr().out

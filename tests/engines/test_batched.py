@@ -39,15 +39,16 @@ from simstudy.engines import (  # noqa: E402
 )
 from simstudy.methods import (  # noqa: E402
     BFGS_INVERSE,
+    BOOTSTRAP,
     OBSERVED,
     OBSERVED_CENTRAL,
     OBSERVED_LOG_WALD,
     OBSERVED_STATSMODELS,
     OPG,
     SANDWICH,
-    Bootstrap,
     ExactHessian,
-    Refits,
+    Multinomial,
+    Resampling,
     Wald,
 )
 from simstudy.methods.covariance import invert  # noqa: E402
@@ -109,7 +110,12 @@ def test_data_sets_without_maximum_are_in_the_battery():
 
 def test_bootstrap_and_methods_of_other_libraries_answer_alike():
     """Weights in the batch and rows in the loop, from the same stream; SciPy's runs as they are."""
-    methods = [OBSERVED, Bootstrap("bootstrap", Refits(30)), BFGS_INVERSE, OBSERVED_STATSMODELS]
+    methods = [
+        OBSERVED,
+        Resampling("bootstrap", Multinomial(30)),
+        BFGS_INVERSE,
+        OBSERVED_STATSMODELS,
+    ]
     one, other = both(*MODELS["gamma"], methods, 12, fewer={"bootstrap": 5})
     assert_array_equal(one.status, other.status)
     assert_allclose(one.se[:, [0, 1, 3]], other.se[:, [0, 1, 3]], rtol=1e-6)
@@ -121,7 +127,7 @@ def test_bootstrap_and_methods_of_other_libraries_answer_alike():
 
 def test_blocks_do_not_change_a_bit():
     """Cut into one, three or many blocks, the numbers are the same bit for bit."""
-    s = study(*MODELS["gamma"], [*METHODS, Bootstrap("bootstrap", Refits(20))])
+    s = study(*MODELS["gamma"], [*METHODS, Resampling("bootstrap", Multinomial(20))])
     whole = batched.block(s, 0, 0, 30)["gamma"]
     for cuts in ([0, 7, 30], [0, 1, 2, 11, 29, 30]):
         parts = [batched.block(s, 0, a, b)["gamma"] for a, b in itertools.pairwise(cuts)]
@@ -216,7 +222,7 @@ def test_refits_without_a_maximum_are_told_alike():
     parameters = {"m": "real", "s": "positive", "df": "positive"}
     model = Model("t", parameters, lambda data: np.array([0.0, 1.0, 5.0]), loglik)
     mechanism = Mechanism("m", lambda rng, n: rng.standard_t(3, size=n), lambda n: {"m": 0.0})
-    one, other = both(model, mechanism, {"n": 60}, [Bootstrap(refits=Refits(40))], 6)
+    one, other = both(model, mechanism, {"n": 60}, [Resampling("bootstrap", Multinomial(40))], 6)
     assert_array_equal(one.status, other.status)
     assert set(one.status.ravel()) >= {Status.ok, Status.refits_failed}
     assert_array_equal(one.audit["failed_refits"] > 2, other.audit["failed_refits"] > 2)
@@ -260,7 +266,7 @@ def test_auto_counts_fits_and_a_folder_keeps_its_engine(tmp_path):
 
 def test_refits_are_counted_for_the_replicates_that_are_asked(tmp_path):
     """Ten replicates with 199 refits each, though the study would allow for 200 replicates."""
-    s = study(*MODELS["exponential"], [OBSERVED, Bootstrap()], fewer={"bootstrap": 200})
+    s = study(*MODELS["exponential"], [OBSERVED, BOOTSTRAP], fewer={"bootstrap": 200})
     result = run(s, out=tmp_path / "a", jobs=1, quiet=True, replicates=10)
     assert result.manifest()["engine"] == "loop"
     assert "2,000 fits" in result.manifest()["engine_why"]

@@ -35,9 +35,9 @@ from simstudy.methods import (
     OBSERVED_LOG_WALD,
     OPG,
     SANDWICH,
-    Bootstrap,
     ExactHessian,
-    Refits,
+    Multinomial,
+    Resampling,
     Wald,
     standard,
 )
@@ -50,7 +50,7 @@ from simstudy.records.block import empty
 from simstudy.status import Status
 from simstudy.streams import stream
 
-FEW_REFITS = Bootstrap("bootstrap", Refits(8))
+FEW_REFITS = Resampling("bootstrap", Multinomial(8))
 GAMMA = [OBSERVED, OBSERVED_LOG_WALD, OBSERVED_CENTRAL, OPG, SANDWICH, BFGS_INVERSE, FEW_REFITS]
 
 

@@ -27,17 +27,17 @@ from simstudy.methods import (
     OPG,
     OPG_CENTRAL,
     SANDWICH,
-    Bootstrap,
     ExactHessian,
     Inference,
-    Refits,
+    Multinomial,
+    Resampling,
     Wald,
 )
 from simstudy.models import binomial, gamma, poisson_regression
 from simstudy.records.block import AnswerError
 from simstudy.status import Status
 
-SOME = [OBSERVED, OPG, BFGS_INVERSE, Bootstrap("bootstrap", Refits(5))]
+SOME = [OBSERVED, OPG, BFGS_INVERSE, Resampling("bootstrap", Multinomial(5))]
 ESTIMATORS = [
     (MaximumLikelihood(gamma.MODEL, SOME), GAMMA.data),
     (MaximumLikelihood(gamma.MODEL, SOME, as_is=True), GAMMA.data),
@@ -258,7 +258,7 @@ def test_fit_without_a_maximum_keeps_its_row():
 def test_failed_refits_are_counted_in_the_audit():
     """Nine successes in ten; see the methods' tests for the bounds."""
     y = np.array([0.0] + [1.0] * 9)
-    estimator = MaximumLikelihood(binomial.MODEL, [OBSERVED, Bootstrap("b", Refits(40))])
+    estimator = MaximumLikelihood(binomial.MODEL, [OBSERVED, Resampling("b", Multinomial(40))])
     block = answer(estimator, [y])
     assert 5 <= block.audit["failed_refits"][0] <= 24
     assert block.status[0].tolist() == [Status.ok, Status.refits_failed]

@@ -37,9 +37,9 @@ from simstudy.methods import (
     OBSERVED_LOG_WALD,
     OPG,
     SANDWICH,
-    Bootstrap,
     ExactHessian,
-    Refits,
+    Multinomial,
+    Resampling,
     Wald,
 )
 from simstudy.models import exponential, gamma
@@ -49,7 +49,7 @@ from simstudy.store.journal import Store
 
 LABELS = ["scenario", "replicate", "estimator", "method", "parameter"]
 METHODS = [OBSERVED, OBSERVED_LOG_WALD, OBSERVED_CENTRAL, OPG, SANDWICH, BFGS_INVERSE,
-           Bootstrap(refits=Refits(5))]  # fmt: skip
+           Resampling("bootstrap", Multinomial(5))]  # fmt: skip
 # parts of the audit that are measured, not computed
 CLOCKS = ["seconds"]
 # one with which every kind of failure below happens
@@ -237,7 +237,7 @@ def test_an_estimator_may_come_with_a_scenario_of_its_own(tmp_path):
 def test_methods_extend_a_batched_run_too(tmp_path):
     """Its programs differ with the methods; the bits of the fit do not."""
     pytest.importorskip("jax")
-    refits = Bootstrap(refits=Refits(5))
+    refits = Resampling("bootstrap", Multinomial(5))
     scenarios = grid(gamma.MECHANISM, n=10, shape=0.5, rate=2.0)
     for folder, steps in (
         ("r", [[OPG], [SANDWICH, OPG, refits]]),
@@ -358,7 +358,7 @@ def test_the_order_of_scenarios_methods_and_estimators_changes_no_bit(tmp_path, 
 
 def test_an_added_estimator_and_an_added_scenario_change_no_bit_of_the_others(tmp_path, expected):
     study = undisturbed()
-    added = MaximumLikelihood(gamma.MODEL, [Bootstrap(refits=Refits(5))], name="added")
+    added = MaximumLikelihood(gamma.MODEL, [Resampling("bootstrap", Multinomial(5))], name="added")
     scenarios = [*grid(gamma.MECHANISM, n=9, shape=0.5, rate=2.0), *study.scenarios]
     more = replace(study, scenarios=scenarios, estimators=[added, *study.estimators])
     execute(more, tmp_path / "r", size=6)
@@ -401,7 +401,7 @@ def test_engines_are_not_mixed_in_one_folder(tmp_path, begun, asked):
 )
 def test_blocks_of_the_batched_engine_are_small_where_replicates_take_long(n, fewer, most, soon):
     """Lanes are padded to 64 and 32,768 observations; 200 fits are 200 times the work."""
-    methods = [OBSERVED, Bootstrap(refits=Refits(199))] if fewer else [OBSERVED]
+    methods = [OBSERVED, Resampling("bootstrap", Multinomial(199))] if fewer else [OBSERVED]
     mechanism = Mechanism("m", lambda rng: rng.exponential(size=n), lambda: {"rate": 1})
     estimators = [MaximumLikelihood(exponential.MODEL, methods)]
     study = Study("s", [Scenario(mechanism, {})], estimators, replicates=5000, seed=1)

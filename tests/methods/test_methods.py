@@ -26,13 +26,13 @@ from simstudy.methods import (
     OBSERVED_STATSMODELS,
     OPG,
     SANDWICH,
-    Bootstrap,
     ExactHessian,
     ExactScores,
     FixedStepHessian,
+    Multinomial,
     OptimizerInverse,
     PlainRun,
-    Refits,
+    Resampling,
     Wald,
     standard,
     with_log_wald,
@@ -43,10 +43,10 @@ from simstudy.models import gamma, logit, normal, poisson_regression
 from simstudy.models.regression import autoregressive
 from simstudy.status import Status
 
-FEW, FORTY = Refits(20), Refits(40)
+FEW, FORTY = Multinomial(20), Multinomial(40)
 SHIPPED = [
     # the battery asks what a bootstrap does, not how exact it is
-    replace(method, refits=FEW) if isinstance(method, Bootstrap) else method
+    replace(method, resamples=FEW) if "bootstrap" in method.name else method
     for method in METHODS.values()
 ]
 OTHERS = [
@@ -322,12 +322,11 @@ def test_bootstrap_of_a_normal_mean():
     )
     y = NORMAL.data[0]
     one = fitted(known, y)
-    found = infer(Bootstrap("bootstrap", Refits(500)), one)
+    found = infer(Resampling("bootstrap", Multinomial(500)), one)
     assert_allclose(found.se, y.std() / np.sqrt(len(y)), rtol=4 / np.sqrt(1000))
     # the refits of means are the means of the resamples
-    refits = Refits(5)
-    rows = refits.resamples(one)
-    assert_allclose(refits(one)[:, 0], y[rows].mean(axis=1), rtol=1e-7)
+    counts = Multinomial(5)(one.sample)
+    assert_allclose(one.refits(counts)[:, 0], counts @ y / len(y), rtol=1e-7)
 
 
 def test_bootstrap_draws_each_observation_as_often():
@@ -335,18 +334,16 @@ def test_bootstrap_draws_each_observation_as_often():
     from scipy import stats
 
     one = case_fitted("gamma", 0)
-    rows = Refits(500).resamples(one)
+    counts = Multinomial(500)(one.sample)
     n = len(GAMMA.data[0])
-    assert rows.shape == (500, n)
-    counts = np.bincount(rows.ravel(), minlength=n)
-    assert stats.chisquare(counts).pvalue > 1e-3
-    again = [Refits(500).refit(one, row) for row in (rows[0], rows[0][::-1])]
-    assert_array_equal(*again)  # the order of observations in a resample changes no bit
+    assert counts.shape == (500, n)
+    assert_array_equal(counts.sum(axis=1), n)
+    assert stats.chisquare(counts.sum(axis=0)).pvalue > 1e-3
 
 
 def test_same_stream_gives_the_same_bootstrap():
     one, other = fitted(gamma.MODEL, GAMMA.data[0], i=0), fitted(gamma.MODEL, GAMMA.data[0], i=1)
-    method = Bootstrap("bootstrap", FEW)
+    method = Resampling("bootstrap", FEW)
     assert_array_equal(infer(method, one).se, infer(method, one).se)
     assert (infer(method, one).se != infer(method, other).se).all()
 
@@ -355,10 +352,10 @@ def test_same_stream_gives_the_same_bootstrap():
 def test_more_than_one_failed_refit_in_twenty_is_no_answer(share, status):
     """Fewer failures are counted; the rest answers."""
     one = case_fitted("gamma", 0)
-    thetas = sourced(Bootstrap("b", FORTY), one)[0].copy()
+    thetas = sourced(Resampling("b", FORTY), one)[0].copy()
     failed = int(share * len(thetas))
     thetas[:failed] = np.nan
-    found = Bootstrap("b", FORTY)(one, thetas)
+    found = Resampling("b", FORTY)(one, thetas)
     assert found.status == status
     assert found.failed == failed
     if status == Status.ok:
@@ -369,7 +366,7 @@ def test_refits_that_run_off_are_failures():
     """Nine successes in ten: a resample has only successes once in three times."""
     y = np.array([0.0] + [1.0] * 9)
     one = fitted(BINOMIAL.model, y)
-    found = infer(Bootstrap("b", FORTY), one)
+    found = infer(Resampling("b", FORTY), one)
     assert Status(int(found.status)) == Status.refits_failed
     assert np.isnan(found.se).all()
     # binomial(40, 0.9**10 = 0.35): 5 to 24 but for one seed in 10,000
@@ -385,7 +382,7 @@ def test_refit_that_raises_is_a_failure():
         return normal.loglik(theta, data)
 
     model = replace(normal.MODEL, loglik=loglik)
-    found = infer(Bootstrap("b", FORTY), fitted(model, NORMAL.data[0]))
+    found = infer(Resampling("b", FORTY), fitted(model, NORMAL.data[0]))
     assert found.failed > 0
 
 

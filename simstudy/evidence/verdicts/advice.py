@@ -26,6 +26,7 @@ KINDS = {
     "bfgs-inverse-exact": "optimizer",
     "lbfgsb-inverse": "optimizer",
     "bootstrap": "resampling",
+    "jackknife": "resampling",
 }
 """What the methods of `simstudy.methods` are, and others whose names begin like theirs."""
 
