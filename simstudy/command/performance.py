@@ -164,7 +164,7 @@ def _report(
     table = _as_a_study(table, columns, name)
     by = [*dict.fromkeys(["scenario", *_factors(columns), "estimator", "parameter"])]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `performance` has said it
+        warnings.simplefilter("ignore")  # `performance` has warned of it
         measured = summarize(table, by=by, **settings)
         limited = {"se", "lower"} & {*table.columns}
         paired = compare(table, reference, by=by) if reference and limited else None
@@ -196,7 +196,7 @@ def _as_a_study(table: pd.DataFrame, columns: Columns, name: str) -> pd.DataFram
     words = [f"{factor}=" + table[factor].astype(str) for factor in factors]
     scenario = functools.reduce(lambda one, other: one + " " + other, words) if words else name
     kept = table["scenario"].astype(str) if factors == ["scenario"] else scenario
-    answered = answers(table, said=False)["ok"]
+    answered = answers(table, quiet=True)["ok"]
     table = table.assign(scenario=kept, status=["ok" if ok else "missing" for ok in answered])
     for column, value in (("estimator", name), ("parameter", columns.estimate)):
         if column not in columns.groups:
@@ -235,11 +235,11 @@ def _refusals() -> Iterator[None]:
     from simstudy.errors import StudyError
     from simstudy.files.writing import printable
 
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
             yield
         except ValueError as error:
             raise StudyError(str(error)) from error
-    for text in dict.fromkeys(str(warning.message) for warning in said):
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
         print(f"simstudy: warning: {printable(text)}", file=sys.stderr)

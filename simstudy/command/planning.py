@@ -63,7 +63,8 @@ def plan(options: argparse.Namespace, folder: Path | None) -> int:
 def _pilot(measure: str, mcse: float, folder: Path, target: str) -> None:
     """Print what the results so far say, scenario by scenario."""
     from simstudy.errors import StudyError
-    from simstudy.evidence.sample_size import FEWEST, pilot, summary
+    from simstudy.evidence.montecarlo import FEWEST
+    from simstudy.evidence.sample_size import pilot, summary
     from simstudy.files.writing import duration
     from simstudy.result import Result
 

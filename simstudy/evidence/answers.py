@@ -10,37 +10,37 @@ from simstudy.evidence.columns import NUMBERS, numbers
 from simstudy.warning_capture import warn
 
 
-def answers(table: pd.DataFrame, *, said: bool = True) -> dict[str, Array]:
+def answers(table: pd.DataFrame, *, quiet: bool = False) -> dict[str, Array]:
     """Return the number columns, nan where there is no answer, and which rows have one: `ok`.
 
     Parameters
     ----------
     table : pandas.DataFrame
         A long table, as for `summarize`.
-    said : bool
-        Whether rows whose numbers are impossible are warned of.
+    quiet : bool
+        Whether no warning tells of rows whose numbers are impossible.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from simstudy.evidence.answers import answers
-    >>> answers(pd.DataFrame({"estimate": [1.0, 2.0], "se": [0.5, -0.5]}), said=False)["se"]
+    >>> answers(pd.DataFrame({"estimate": [1.0, 2.0], "se": [0.5, -0.5]}), quiet=True)["se"]
     array([0.5, nan])
     """
     columns = {name: numbers(table[name]) for name in NUMBERS if name in table}
     estimate = columns["estimate"]
     columns["estimate"] = np.where(np.isfinite(estimate), estimate, np.nan)
-    told = {"estimate is infinite": np.isinf(estimate)}
+    faults = {"estimate is infinite": np.isinf(estimate)}
     if "se" in columns:
-        told["standard error is zero, negative or infinite"] = (columns["se"] <= 0) | np.isinf(
+        faults["standard error is zero, negative or infinite"] = (columns["se"] <= 0) | np.isinf(
             columns["se"]
         )
     if "lower" in columns and "upper" in columns:
-        told["lower limit is above the upper one"] = columns["lower"] > columns["upper"]
+        faults["lower limit is above the upper one"] = columns["lower"] > columns["upper"]
     bad = np.zeros(len(table), dtype=bool)
-    for what, found in told.items():
-        rows = found & ~bad  # each row is told once
-        if said and rows.any():
+    for what, found in faults.items():
+        rows = found & ~bad  # each row is counted once
+        if rows.any() and not quiet:
             first = int(np.flatnonzero(rows)[0]) + 1
             warn(
                 f"in {int(rows.sum())} of {len(rows)} rows (the first is row {first}) the {what}; "

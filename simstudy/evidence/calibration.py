@@ -174,7 +174,7 @@ def calibration(
     -------
     pandas.DataFrame
         The group columns, method, level, value (the coverage), mcse, lower, upper, n. Where limits
-        do not tell those of other levels, n is 0 there and value nan: `untold` names the methods.
+        do not tell those of other levels, n is 0 there and value nan: see `known_at_one_level`.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def calibration(
     return found.rename(columns={"level": "factor_level", "measure": "level"})
 
 
-def untold(found: pd.DataFrame, level: float = 0.95) -> list[str]:
+def known_at_one_level(found: pd.DataFrame, level: float = 0.95) -> list[str]:
     """Name the methods whose intervals at one level do not tell those at others, in some case.
 
     Parameters
@@ -219,15 +219,15 @@ def untold(found: pd.DataFrame, level: float = 0.95) -> list[str]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from simstudy.evidence.calibration import untold
-    >>> untold(pd.DataFrame({"method": "profile", "level": [0.5, 0.95], "n": [0, 20]}))
+    >>> from simstudy.evidence.calibration import known_at_one_level
+    >>> known_at_one_level(pd.DataFrame({"method": "profile", "level": [0.5, 0.95], "n": [0, 20]}))
     ['profile']
     """
     own = ("level", "value", "mcse", "lower", "upper", "n")
     labels = [name for name in found if name not in own]
     answered = found.loc[(found["level"] == level) & (found["n"] > 0), labels]
-    silent = found.loc[(found["level"] != level) & (found["n"] == 0), labels]
-    both = answered.astype(str).merge(silent.astype(str).drop_duplicates())
+    unanswered = found.loc[(found["level"] != level) & (found["n"] == 0), labels]
+    both = answered.astype(str).merge(unanswered.astype(str).drop_duplicates())
     return list(dict.fromkeys(both["method"]))
 
 
@@ -258,10 +258,10 @@ def _degrees(ratio: Array, usable: Array, df: Array | None, level: float) -> Arr
         found = np.where(np.isnan(found) & close[..., None], degrees, found)
     rest = np.isnan(found).all(-1) & np.where(usable, ratio > normal, True).all(-1)
     if rest.any():
-        told, asked = ratio[rest], usable[rest]
+        ratios, asked = ratio[rest], usable[rest]
         # many rows of one number of degrees differ by rounding only
-        values, which = np.unique(np.where(asked, told, np.nan).round(12), return_inverse=True)
-        degrees = np.asarray(stdtridf((1 + level) / 2, values))[which].reshape(told.shape)
+        values, which = np.unique(np.where(asked, ratios, np.nan).round(12), return_inverse=True)
+        degrees = np.asarray(stdtridf((1 + level) / 2, values))[which].reshape(ratios.shape)
         whole = (np.abs(degrees - degrees.round()) <= 0.02) & (degrees > 0.5)
         fits = (whole | ~asked).all(-1, keepdims=True)
         found[rest] = np.where(fits, np.where(asked, degrees.round(), np.inf), np.nan)

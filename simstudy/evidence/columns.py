@@ -43,7 +43,7 @@ class Columns:
     pool : bool
         Whether the rows of a group and method are replicates of one estimand although a column that
         has no part in the above, or a truth of few values, tells them apart. Without a `replicate`
-        column that is refused unless said; with one, it is said in a warning.
+        column that is refused unless this is set; with one, a warning tells of it.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def groups_of(table: pd.DataFrame, by: list[str]) -> Groups:
     """
     case, count = np.zeros(len(table), dtype=np.int64), 1
     for name in by:
-        if _is_told(table[name], case, count):
+        if _is_constant(table[name], case, count):
             continue
         codes, size = _codes(table[name])
         case, count = case * size + codes, count * size
@@ -149,7 +149,7 @@ def partner(groups: Groups, method: str) -> Array:
     return partners
 
 
-def _is_told(values: pd.Series, case: Array, count: int) -> bool:
+def _is_constant(values: pd.Series, case: Array, count: int) -> bool:
     """Return whether numbers are constant in each case so far, as factors of a scenario are."""
     if count == 1 or count > _DENSE or not len(case):
         return False
@@ -215,8 +215,8 @@ def _check_duplicates(table: pd.DataFrame, names: list[str], key: Array, rows: A
     if not len(again):
         return
     first, second = sorted(int(rows[again[0] + step]) for step in (0, 1))
-    said = ", ".join(f"{name}={table[name].iloc[first]}" for name in names)
+    row = ", ".join(f"{name}={table[name].iloc[first]}" for name in names)
     raise ValueError(
-        f"rows {first + 1} and {second + 1} are both {said}; a method answers once per replicate: "
+        f"rows {first + 1} and {second + 1} are both {row}; a method answers once per replicate: "
         "if another column tells these rows apart, name it in `by`"
     )

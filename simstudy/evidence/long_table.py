@@ -88,10 +88,10 @@ def _check_empty(table: pd.DataFrame, columns: Columns) -> None:
     """Refuse a table without any estimate; say which other column has no number at all."""
     for role in ("estimate", "se", "lower", "upper"):
         if role in table and table[role].isna().all():
-            said = f"{role} ({columns.numbers[role]!r}) is empty in every row"
+            text = f"{role} ({columns.numbers[role]!r}) is empty in every row"
             if role == "estimate":
-                raise ValueError(f"{said}: there is nothing to measure; is it the right column?")
-            warn(f"{said}: what needs it is not measured")
+                raise ValueError(f"{text}: there is nothing to measure; is it the right column?")
+            warn(f"{text}: what needs it is not measured")
 
 
 def _labels(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -130,7 +130,7 @@ def _numbers(
     """Return the number columns by role, one method's rows under another's, checked."""
     size = len(frame)
 
-    def told(role: str, wrong: Array) -> tuple[str, str]:
+    def locate(role: str, wrong: Array) -> tuple[str, str]:
         # the column that is at fault, and its row
         first = int(np.flatnonzero(wrong)[0])
         names = columns[role]
@@ -150,7 +150,7 @@ def _numbers(
         right["truth_mcse"] = (found["truth_mcse"] >= 0) & np.isfinite(found["truth_mcse"])
     for role, good in right.items():
         if not good.all():
-            name, row = told(role, ~good)
+            name, row = locate(role, ~good)
             raise ValueError(
                 f"{role} ({name}) is {found[role][~good][0]:g} in {row}; it must be {must[role]} "
                 f"in every row{' that has an estimate' if role == 'df' else ''}"
@@ -158,7 +158,7 @@ def _numbers(
     if "lower" in found:
         exchanged = found["lower"] > found["upper"]
         if exchanged.any():
-            (lower, row), (upper, _) = (told(role, exchanged) for role in ("lower", "upper"))
+            (lower, row), (upper, _) = (locate(role, exchanged) for role in ("lower", "upper"))
             raise ValueError(
                 f"lower ({lower}) is above upper ({upper}) in {row}; have the two columns been "
                 "exchanged?"

@@ -57,6 +57,9 @@ def critical(level: float, df: Vector | None = None) -> Array:
 Z = float(critical(0.95))
 """Quantile of the Monte Carlo intervals, which are 95 % intervals."""
 
+FEWEST = 30
+"""Answers below which a Monte Carlo standard error, and with it a relative error, say nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:

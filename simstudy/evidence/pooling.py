@@ -73,16 +73,16 @@ def check_pooled(
         return
     several = [f"{name!r} ({len(pd.unique(frame[name])):,} values)" for name in found[:3]]
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    said = (
+    text = (
         f"rows that differ in {', '.join(several)}{more} would be taken for replicates of one "
         "estimand; name in `by` what tells estimands or scenarios apart"
     )
     if replicate is not None:
-        warn(f"{said}, or say `pool` if they are one")
+        warn(f"{text}, or set `pool` if they are one")
     else:
         raise ValueError(
-            f"{said}, in `method` what tells methods apart, in `replicate` what numbers the data "
-            "sets, or say `pool` if these rows are replicates of one estimand"
+            f"{text}, in `method` what tells methods apart, in `replicate` what numbers the data "
+            "sets, or set `pool` if these rows are replicates of one estimand"
         )
 
 
@@ -115,8 +115,8 @@ def _equal(rows: Array, first: Array, sizes: Array) -> bool:
 
     Pearson's chi-squared is too small; with two values in one group, that is 0.
     """
-    due = np.repeat(np.add.reduceat(rows, first) / sizes, sizes)
-    return bool(chdtr((sizes - 1).sum(), ((rows - due) ** 2 / due).sum()) < _CHANCE)
+    expected = np.repeat(np.add.reduceat(rows, first) / sizes, sizes)
+    return bool(chdtr((sizes - 1).sum(), ((rows - expected) ** 2 / expected).sum()) < _CHANCE)
 
 
 def _ordered(group: Array, codes: Array, rows: Array, first: Array) -> bool:

@@ -77,10 +77,10 @@ def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
         if reader in _WITH_WORDS:
             # pandas gives the second of two equal names another one
             heads = load(header=None, nrows=1, dtype=str)
-            spoken = [name for name in names if name in frame and _has_words(frame[name])]
-            if spoken:
-                words = load(usecols=spoken, keep_default_na=False, na_values=[""], dtype=str)
-                frame = frame.assign(**{name: words[name] for name in spoken})
+            worded = [name for name in names if name in frame and _has_words(frame[name])]
+            if worded:
+                words = load(usecols=worded, keep_default_na=False, na_values=[""], dtype=str)
+                frame = frame.assign(**{name: words[name] for name in worded})
     except FileNotFoundError:
         raise ValueError(f"there is no file {str(path)!r}") from None
     except ImportError as error:
@@ -137,5 +137,7 @@ def _has_words(labels: pd.Series[Any]) -> bool:
     """Return whether labels of which some seem to be missing are words."""
     import pandas as pd
 
-    told = labels.dropna()
-    return len(told) < len(labels) and not (len(told) and pd.api.types.is_numeric_dtype(told))
+    present = labels.dropna()
+    return len(present) < len(labels) and not (
+        len(present) and pd.api.types.is_numeric_dtype(present)
+    )

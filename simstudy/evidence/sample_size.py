@@ -16,9 +16,6 @@ from simstudy.evidence.checks import check_known
 from simstudy.evidence.measures import MEASURES, SHARES
 from simstudy.evidence.montecarlo import Z
 
-FEWEST = 30
-"""Answers of a pilot below which a plan is not made of its Monte Carlo error."""
-
 NEEDS = {"bias": "sd", "mean": "sd", "empse": "sd", "rmse": "sd", "mse": "sd", "median": "sd"}
 """Measures whose Monte Carlo error follows from the standard deviation of the estimates."""
 

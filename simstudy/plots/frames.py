@@ -106,5 +106,5 @@ def one_scenario(table: pd.DataFrame, scenario: str | None) -> tuple[pd.DataFram
     if scenario not in known:
         raise ValueError(f"no scenario {scenario!r}; the table holds: {', '.join(known)}")
     rows = table[table["scenario"] == scenario]
-    found = answers(rows, said=False)
+    found = answers(rows, quiet=True)
     return rows.assign(**{name: found[name] for name in found if name in rows}), scenario

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,21 @@ from simstudy.plots.sheet import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+class _Design(NamedTuple):
+    """What the panels of a figure share: a line to compare with, a band, the axis."""
+
+    reference: float
+    band: tuple[float, float]
+    limits: tuple[float, float]
+    scale: str = "linear"
+
+
+def _around(level: float) -> _Design:
+    """Return the panels of coverage, with the band of Bradley's liberal criterion."""
+    miss = 1 - level
+    return _Design(level, (level - miss / 2, level + miss / 2), (max(0.0, level - 5 * miss), 1.0))
 
 
 def coverage(
@@ -87,16 +102,13 @@ def coverage(
     """
     rows = measure_rows(performance, "cover")
     rows["state"] = np.select([rows["high"] < level, rows["low"] > level], [1, 2], 0)
-    miss = 1 - level
+    design = _around(level)
     return _lollipops(
         rows,
         scenarios,
-        reference=level,
-        band=(level - miss / 2, level + miss / 2),
-        limits=(max(0.0, level - 5 * miss), 1.0),
+        design,
         title=f"Coverage of {100 * level:g} % intervals",
-        axis=f"coverage, with its Monte Carlo interval; band: {level - miss / 2:g} to "
-        f"{level + miss / 2:g}",
+        axis="coverage, with its Monte Carlo interval; band: {:g} to {:g}".format(*design.band),
         states=(f"Monte Carlo interval contains {level:g}", "lies below it", "lies above it"),
     )
 
@@ -133,13 +145,10 @@ def se_ratio(performance: pd.DataFrame, scenarios: Sequence[str] | None = None) 
     return _lollipops(
         rows,
         scenarios,
-        reference=1.0,
-        band=(0.99, 1.01),
-        limits=(low * 0.95, high * 1.05),
+        _Design(1.0, (0.99, 1.01), (low * 0.95, high * 1.05), "log"),
         title="Standard error of the method / exact standard error at the same fit",
         axis="ratio: 5 % quantile, median and 95 % quantile over replicates",
         states=("median within 1 %", "below", "above"),
-        log=True,
     )
 
 
@@ -198,7 +207,7 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
         _draw_seconds(block[0], part.drop_duplicates("method")["seconds"].to_numpy(float))
         for axes, parameter in zip(block[1:], levels(part["parameter"]), strict=True):
             own = part[part["parameter"] == parameter].set_index("method").reindex(methods)
-            draw_coverage(axes, own[["cover", "lower", "upper", "state"]].to_numpy(float), level)
+            _draw(axes, own[["cover", "lower", "upper", "state"]].to_numpy(float), _around(level))
             title_panel(axes, drawable(f"coverage, {parameter}" if parameter else "coverage", 26))
         name_rows(block, sheet.columns, [names[method] for method in methods])
     return finished(sheet, "", "")
@@ -207,14 +216,11 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
 def _lollipops(
     rows: pd.DataFrame,
     scenarios: Sequence[str] | None,
+    design: _Design,
     *,
-    reference: float,
-    band: tuple[float, float],
-    limits: tuple[float, float],
     title: str,
     axis: str,
     states: tuple[str, str, str],
-    log: bool = False,
 ) -> Figure:
     """Draw one row per method, one panel per scenario, one block per facet."""
     facets, names = facet_labels(rows), unique_labels(levels(rows["method"]), 34)
@@ -238,23 +244,23 @@ def _lollipops(
         methods = levels(part["method"])
         groups = dict(list(part.groupby("scenario")))
         for axes, scenario in zip(block, (key for key in chosen if key in groups), strict=True):
-            axes.set(xscale="log" if log else "linear", xlim=limits)
-            axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
-            axes.axvline(reference, color=INK, linewidth=0.7, zorder=1)
             title_panel(axes, heads[scenario])
             ends = (
                 groups[scenario]
                 .set_index("method")
                 .reindex(methods)[["value", "low", "high", "state"]]
             )
-            draw_lollipops(axes, ends.to_numpy(float), reference)
+            _draw(axes, ends.to_numpy(float), design)
         name_rows(block, columns, [names[method] for method in methods])
     return finished(sheet, axis, "")
 
 
-def draw_lollipops(axes: Axes, rows: Floats, reference: float) -> None:
-    """Draw rows of (value, low, high, state); what lies beyond the panel is said at its edge."""
-    limits = axes.get_xlim()
+def _draw(axes: Axes, rows: Floats, design: _Design) -> None:
+    """Draw rows of (value, low, high, state); what lies beyond the panel is written at its edge."""
+    reference, band, limits, scale = design
+    axes.set(xscale=scale, xlim=limits)
+    axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
+    axes.axvline(reference, color=INK, linewidth=0.7, zorder=1)
     value, low, high, state = rows.T
     seen, y = value.clip(*limits), np.arange(len(rows))
     known = np.isfinite(value)
@@ -274,17 +280,8 @@ def draw_lollipops(axes: Axes, rows: Floats, reference: float) -> None:
         put_note(axes, limits[0], float(at), "no answer", MUTED, (3, 0))
 
 
-def draw_coverage(axes: Axes, rows: Floats, level: float) -> None:
-    """Draw rows of (coverage, low, high, state) over the band of Bradley's liberal criterion."""
-    miss = 1 - level
-    axes.set_xlim(max(0.0, level - 5 * miss), 1)
-    axes.axvspan(level - miss / 2, level + miss / 2, color=BAND, zorder=0, linewidth=0)
-    axes.axvline(level, color=INK, linewidth=0.7)
-    draw_lollipops(axes, rows, level)
-
-
 def _draw_seconds(axes: Axes, seconds: Floats) -> None:
-    """Draw the seconds of methods, one below the other; no time at all is said."""
+    """Draw the seconds of methods, one below the other; no time at all is written."""
     title_panel(axes, "seconds per replicate")
     timed = seconds > 0
     axes.set_xscale("log")

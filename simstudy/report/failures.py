@@ -119,8 +119,8 @@ def messages(audit: pd.DataFrame) -> list[tuple[str, int]]:
 def warned(audit: pd.DataFrame) -> list[Content]:
     """Count the fits in which each kind of warning was heard, and keep the first; numbers are #."""
     found: dict[str, Content] = {}
-    heard = audit[audit["warnings"] != ""] if "warnings" in audit else audit[:0]
-    for row in heard.to_dict("records"):
+    warned_fits = audit[audit["warnings"] != ""] if "warnings" in audit else audit[:0]
+    for row in warned_fits.to_dict("records"):
         for kind in dict.fromkeys(re.sub(r"\d+", "#", row["warnings"]).split(SEPARATOR)):
             first = f"{row['scenario']}, replicate {row['replicate']}"
             found.setdefault(kind, {"kind": kind, "fits": 0, "first": first})["fits"] += 1

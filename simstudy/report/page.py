@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 
 from simstudy import plots
-from simstudy.evidence.calibration import untold
-from simstudy.evidence.verdicts import FEWEST, headline
+from simstudy.evidence.calibration import known_at_one_level
+from simstudy.evidence.montecarlo import FEWEST
+from simstudy.evidence.verdicts import headline
 from simstudy.files.writing import duration
 from simstudy.garbage_collection import gc_paused
 from simstudy.plots.frames import levels
@@ -107,7 +108,7 @@ def write(
     """
     figures = Path(folder) / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    performance = sections.telling(performance)
+    performance = sections.without_few(performance)
     study = {"aims": "", "scenarios": [], "estimators": [], **manifest["study"]}
     level = float(study.get("level", 0.95))
     some, every = selection.chosen_scenarios(verdicts), verdicts["scenario"].nunique()
@@ -141,7 +142,7 @@ def write(
         "paired": [] if comparison is None else list(sections.crossed(comparison, "measure", some)),
         "against": "" if comparison is None else "".join(levels(comparison["reference"])[:1]),
         "levels": [] if calibration is None else list(sections.crossed(calibration, "level", some)),
-        "untold": [] if calibration is None else untold(calibration, level),
+        "one_level": [] if calibration is None else known_at_one_level(calibration, level),
         "information_equality": (
             [] if information_equality is None else information_equality.to_dict("records")
         ),

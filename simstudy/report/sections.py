@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from simstudy.evidence.measures import SHARES
-from simstudy.evidence.verdicts import FEWEST
+from simstudy.evidence.montecarlo import FEWEST
 from simstudy.plots.frames import facet_names, in_facet, levels, scenario_names
 from simstudy.report.selection import WORST, at_fault, by_factor, chosen_scenarios
 from simstudy.report.words import (
@@ -92,14 +92,14 @@ def reasons(
         key = (row["estimator"], row["parameter"], row["scenario"], row["method"])
         causes.setdefault(key, []).append(row["sentence"])
     for facet, scenario, title, own in cases(verdicts, scenarios):
-        said: dict[tuple[str, ...], list[str]] = {}
+        sentences: dict[tuple[str, ...], list[str]] = {}
         for row in own.to_dict("records"):
             because = causes.get((*facet, scenario, row["method"]), [])
             key = (row["verdict"], row["sentence"], *because)
-            said.setdefault(key, []).append(row["method"])
+            sentences.setdefault(key, []).append(row["method"])
         yield {
             "title": title,
-            "rows": [(methods, key[0], key[1], key[2:]) for key, methods in said.items()],
+            "rows": [(methods, key[0], key[1], key[2:]) for key, methods in sentences.items()],
             "faults": int(at_fault(own).sum()),
             "methods": len(own),
         }
@@ -169,7 +169,7 @@ def number(row: Mapping[Any, Any]) -> Content:
     return {"value": value, "mcse": mcse, "interval": interval, "n": int(row["n"])}
 
 
-def telling(performance: pd.DataFrame) -> pd.DataFrame:
+def without_few(performance: pd.DataFrame) -> pd.DataFrame:
     """Blank relative errors of a few answers, which verdicts do not look at either."""
     few = (performance["measure"] == "relerror") & (performance["n"] < FEWEST)
     return performance.assign(value=performance["value"].mask(few))

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from simstudy.evidence.verdicts.numbers import OWN
+from simstudy.evidence.verdicts.sentences import decimal
 from simstudy.plots.frames import facet_names, in_facet, levels
-from simstudy.report.words import FEW, WORDS, Content, decimal
+from simstudy.report.words import FEW, WORDS, Content
 
 MANY = 30
 """Scenarios up to which a report shows every one; of more, it shows so many in detail."""

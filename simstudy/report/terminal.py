@@ -86,8 +86,8 @@ def terminal_table(verdicts: pd.DataFrame) -> str:
         "The numbers are the coverage and its 95 % Monte Carlo interval; where too many replicates "
         "have no answer, how many have one, of how many."
     )
-    said = ([f"{legend}."] if legend else []) + [numbers, "", *map(printable, headline(verdicts))]
-    lines += [part for text in said for part in (textwrap.wrap(text, 99) or [""])]
+    texts = ([f"{legend}."] if legend else []) + [numbers, "", *map(printable, headline(verdicts))]
+    lines += [part for text in texts for part in (textwrap.wrap(text, 99) or [""])]
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from simstudy.evidence.verdicts.sentences import decimal
 from simstudy.files.writing import printable
 
 Content = dict[str, Any]
@@ -117,11 +118,6 @@ def rounded(value: float, mcse: float) -> tuple[str, str]:
         lost = digits + math.floor(math.log10(abs(value))) if value else 1
         return f"{value:.{min(max(lost, 1), 8)}e}", f"{mcse:.1e}"
     return f"{value:.{max(digits, 0)}f}", f"{mcse:.{max(digits, 0)}f}"
-
-
-def decimal(share: float) -> str:
-    """Write a share as .951."""
-    return f"{share:.3f}".removeprefix("0") if math.isfinite(share) else "\u2013"
 
 
 def quantiles_of(values: pd.Series[Any], *quantiles: float) -> str:

@@ -8,7 +8,7 @@ from scipy.stats import kstest, multinomial, norm, t
 
 from simstudy import plots
 from simstudy.evidence.bands import ecdf_bands
-from simstudy.evidence.calibration import calibration, covered, pit, untold
+from simstudy.evidence.calibration import calibration, covered, known_at_one_level, pit
 from simstudy.evidence.measures import cover
 from simstudy.evidence.summary import summarize
 from simstudy.plots import sheet
@@ -224,7 +224,7 @@ def test_two_intervals_from_one_standard_error_are_told_apart():
     # 4 binomial errors at five levels: false alarm 1 in 3,000
     assert np.all(np.abs(own["value"] - own["level"]) < 4 * np.sqrt(own["level"] / 4 / 4000))
     assert np.any(np.abs(levels["log"] - levels["wald"]) > 0.01)
-    assert untold(found) == []
+    assert known_at_one_level(found) == []
 
 
 def percentile(n=400, seed=6):
@@ -264,7 +264,7 @@ def test_limits_that_do_not_tell_are_not_judged_at_other_levels(table):
     assert list(mine["n"] > 0) == [False, False, False, True, False]
     assert_array_equal(np.isnan(mine["value"]), mine["n"] == 0)
     assert set(found.loc[found["method"] == "wald", "n"]) == {2000}
-    assert untold(found) == ["mine"]
+    assert known_at_one_level(found) == ["mine"]
 
 
 def test_degrees_of_freedom_are_believed_before_they_are_guessed():

@@ -617,7 +617,7 @@ def test_tables_of_other_programs_are_measured_without_numbers_of_data_sets(name
 def test_data_sets_that_are_numbered_throughout_are_pooled_with_a_word():
     """Numbers of data sets that differ between scenarios cannot tell them apart."""
     frame = two_estimands().assign(rep=range(100))[["b", "se", "rep", "size"]]
-    with pytest.warns(UserWarning, match="'size' .2 values. .* or say `pool`") as said:
+    with pytest.warns(UserWarning, match="'size' .2 values. .* or set `pool`") as said:
         performance(frame, **PLAIN, truth=0.0, replicate="rep")
     assert [warning.filename for warning in said] == [__file__]
     performance(frame, **PLAIN, truth=0.0, replicate="rep", pool=True)  # a warning would fail

@@ -507,9 +507,9 @@ def test_shuffled_rows_change_no_verdict():
 def test_input_is_refused_with_a_reason():
     """Each message says what came and what is due."""
     frame = frame_of(good(), scenario="a")
-    with pytest.raises(ValueError, match=r"lacks measure, value; due is what .*summarize"):
+    with pytest.raises(ValueError, match=r"has no column measure, value; give what .*summarize"):
         verdicts(frame.drop(columns=["measure", "value"]))
-    with pytest.raises(ValueError, match=r"stands twice .* scenario=a, method=observed, measure=n"):
+    with pytest.raises(ValueError, match=r"occurs twice .* scenario=a, method=observed, measure=n"):
         verdicts(pd.concat([frame, frame]))
     with pytest.raises(ValueError, match="no rows"):
         verdicts(frame.iloc[:0])
@@ -528,7 +528,7 @@ def test_input_is_refused_with_a_reason():
 def test_thresholds_that_contradict_each_other_are_refused(wrong):
     """The message names the field and what is due."""
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"{name}=.* came; due is"):
+    with pytest.raises(ValueError, match=f"{name} is .*; it must be"):
         Rule(**wrong)
 
 
@@ -655,7 +655,13 @@ def test_every_method_has_its_kind():
     for name, method in METHODS.items():
         sources = {type(source).__name__ for source in method.sources}
         due = {
-            "exact": {"ExactHessian"}, "difference": {"RiseHessian", "ScoreHessian"},
+            "exact": {"ExactHessian"},
+            "difference": {
+                "RiseHessian", "ScoreHessian", "ComplexStepHessian", "NumdifftoolsHessian",
+                "ScipyHessian", "MinuitHessian",
+            },
+            "repair": {"ExactHessian"},
+            "expected": {"ExpectedInformation", "SimulatedInformation"},
             "step": {"FixedStepHessian", "StatsmodelsHessian"}, "optimizer": {"PlainRun"},
             "scores": {"ExactScores", "CentralScores"}, "resampling": {"Refits"},
             "sandwich": {"ExactHessian", "RiseHessian", "ExactScores", "CentralScores"},

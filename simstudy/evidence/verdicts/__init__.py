@@ -8,6 +8,6 @@ words. The rule on paper, with the reason for every edge and how often it errs: 
 from simstudy.evidence.verdicts.judging import verdicts
 from simstudy.evidence.verdicts.overview import headline
 from simstudy.evidence.verdicts.reasons import explain
-from simstudy.evidence.verdicts.rule import FEWEST, RULE, Rule, Verdict
+from simstudy.evidence.verdicts.rule import RULE, Rule, Verdict
 
-__all__ = ["FEWEST", "RULE", "Rule", "Verdict", "explain", "headline", "verdicts"]
+__all__ = ["RULE", "Rule", "Verdict", "explain", "headline", "verdicts"]

@@ -18,6 +18,14 @@ KINDS = {
     "observed-statsmodels": "step",
     "observed-statsmodels-1": "step",
     "observed-statsmodels-2": "step",
+    "observed-statsmodels-cs": "difference",
+    "observed-numdifftools": "difference",
+    "observed-scipy": "difference",
+    "observed-minuit": "difference",
+    "observed-forced-pd": "repair",
+    "observed-pinv": "repair",
+    "expected": "expected",
+    "expected-simulated": "expected",
     "opg": "scores",
     "opg-central": "scores",
     "sandwich": "sandwich",
@@ -113,6 +121,19 @@ ADVICE: dict[str, dict[str, Advice]] = {
             ("bootstrap", "sandwich"),
             f"{_LONG}; {{untried}} looks at the spread itself",
             f"{_LONG}: more observations, or another model",
+        ),
+        "expected": Advice(
+            ("observed", "sandwich"),
+            "the expected information is that of the model; {untried} takes the curvature of the "
+            "data at hand",
+            f"{_LONG}: more observations, or another model",
+        ),
+        "repair": Advice(
+            ("observed",),
+            "a repaired Hessian answers also where there is no maximum; {untried} has no answer "
+            "there, and is the same elsewhere",
+            "a repaired Hessian answers also where there is no maximum: no repair makes that a "
+            "standard error",
         ),
         "scores": Advice(
             ("observed", "observed-central", "sandwich"),

@@ -13,7 +13,12 @@ from simstudy.evidence.checks import check_level
 from simstudy.evidence.montecarlo import wilson
 from simstudy.evidence.verdicts.numbers import OWN, Floats, case_numbers, spread
 from simstudy.evidence.verdicts.rule import RULE, Rule, Verdict
-from simstudy.evidence.verdicts.sentences import MOST, accusation, acquittal, question
+from simstudy.evidence.verdicts.sentences import (
+    MOST,
+    fault_sentence,
+    trust_sentence,
+    undecided_sentence,
+)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -73,20 +78,20 @@ def verdicts(
     words, sentences = [], []
     for i, row in enumerate(rows):
         faults = [verdict for verdict, check in checks.items() if check.fault[i]]
-        opened = [verdict for verdict, check in checks.items() if check.open[i]]
+        undecided = [verdict for verdict, check in checks.items() if check.open[i]]
         if faults:
-            word, sentence = faults[0], accusation(faults, opened, row, level)
-        elif opened or not judged.iloc[i]:
-            word, sentence = Verdict.undecided, question(opened, row, int(more[i]))
+            word, sentence = faults[0], fault_sentence(faults, undecided, row, level)
+        elif undecided or not judged.iloc[i]:
+            word, sentence = Verdict.undecided, undecided_sentence(undecided, row, int(more[i]))
         else:
-            word, sentence = Verdict.trust, acquittal(row)
+            word, sentence = Verdict.trust, trust_sentence(row)
         words.append(word)
         sentences.append(sentence)
     verdict = np.array([str(word) for word in words], dtype=object)
     numbers["more"] = np.where(verdict == Verdict.undecided, more, 0)
     numbers = numbers.astype({"n": int, "asked": int})
-    spoken = labels.assign(verdict=verdict, sentence=sentences)
-    return pd.concat([spoken, numbers[list(OWN[2:])]], axis=1)
+    judged_rows = labels.assign(verdict=verdict, sentence=sentences)
+    return pd.concat([judged_rows, numbers[list(OWN[2:])]], axis=1)
 
 
 class _Check(NamedTuple):
@@ -111,9 +116,9 @@ def _judge(
     hit = (1 - (1 - rule.cover) * alpha,) * 2
     under = _proportion(1 - x["cover"], x["cover_n"], miss, z)
     over = _proportion(x["cover"], x["cover_n"], hit, z)
-    elsewhere = _proportion(1 - x["becover"], x["becover_n"], miss, z)
+    about_mean = _proportion(1 - x["becover"], x["becover_n"], miss, z)
     shifted = np.abs(x["bias"]) > z * x["bias_mcse"]
-    biased = under.fault & shifted & ~np.isnan(x["becover"]) & ~elsewhere.fault
+    biased = under.fault & shifted & ~np.isnan(x["becover"]) & ~about_mean.fault
     misses = x["miss_left"] + x["miss_right"]
     with np.errstate(divide="ignore", invalid="ignore"):
         heavier = np.maximum(x["miss_left"], x["miss_right"]) / misses
@@ -127,12 +132,14 @@ def _judge(
     stray = (low < 1 / rule.seratio) | (high > rule.seratio)
     case = case_numbers(labels, [name for name in labels.columns if name != "method"])
     wrong = case[(labels["method"] == exact).to_numpy() & (small.fault | large.fault)]
-    silent = (x["n"] == 0) & (x["asked"] > 0)
+    unanswered = (x["n"] == 0) & (x["asked"] > 0)
     never = np.zeros(len(case), dtype=bool)
     none = np.zeros(len(case))
     return {
-        Verdict.no_answer: _Check(silent, never, none, none),
-        Verdict.unstable: _proportion(x["fail"], np.where(silent, 0, x["fail_n"]), rule.fail, z),
+        Verdict.no_answer: _Check(unanswered, never, none, none),
+        Verdict.unstable: _proportion(
+            x["fail"], np.where(unanswered, 0, x["fail_n"]), rule.fail, z
+        ),
         Verdict.too_small: small,
         Verdict.too_large: large,
         Verdict.biased: _Check(biased, never, none, none),

@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from simstudy.evidence.montecarlo import wilson
+from simstudy.evidence.montecarlo import FEWEST, wilson
 from simstudy.evidence.summary import RESULTS
-from simstudy.evidence.verdicts.rule import FEWEST
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +27,7 @@ def spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     missing = {"method", "measure", "value", "mcse", "n"} - set(performance.columns)
     if missing:
         raise ValueError(
-            f"the performance frame lacks {', '.join(sorted(missing))}; due is what "
+            f"the performance frame has no column {', '.join(sorted(missing))}; give what "
             "simstudy.evidence.summary.summarize returns"
         )
     if performance.empty:
@@ -40,7 +39,7 @@ def spread(performance: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if twice.any():
         row = performance.loc[twice.to_numpy(), [*keys, "measure"]].iloc[0]
         which = ", ".join(f"{name}={value}" for name, value in row.items())
-        raise ValueError(f"a measure stands twice for one method in one case: {which}")
+        raise ValueError(f"a measure occurs twice for one method in one case: {which}")
     labels = performance.loc[~pd.Series(at).duplicated().to_numpy(), keys].reset_index(drop=True)
     numbers = _columns(performance, at, len(labels))
     left, right = numbers["miss_left"], numbers["miss_right"]

@@ -41,7 +41,7 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
     Returns
     -------
     list of str
-        Sentences for the first screen, the good news first; methods with one fate share a sentence.
+        Sentences for the first screen, the good news first; methods with one outcome share one.
 
     Examples
     --------
@@ -61,41 +61,46 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
         str(method): _tally(rows)
         for method, rows in verdict_frame.groupby("method", sort=False, observed=True)
     }
-    fates: dict[str, dict[str, list[str]]] = {}
+    outcomes: dict[str, dict[str, list[str]]] = {}
     for method, rows in verdict_frame.groupby("method", sort=False, observed=True):
-        kind, fate = _fate(rows, tallies[str(method)], labels)
-        fates.setdefault(kind, {}).setdefault(fate, []).append(str(method))
-    said = []
-    if "always" in fates:
-        names = listed(fates["always"][""])
-        said.append(f"Trust in every case ({_size(verdict_frame, labels)}): {names}.")
+        kind, outcome = _outcome(rows, tallies[str(method)], labels)
+        outcomes.setdefault(kind, {}).setdefault(outcome, []).append(str(method))
+    sentences = []
+    if "always" in outcomes:
+        names = listed(outcomes["always"][""])
+        sentences.append(f"Trust in every case ({_size(verdict_frame, labels)}): {names}.")
     else:
-        said.append(f"No method has earned trust in every case ({_size(verdict_frame, labels)}).")
-    said += [
-        f"{listed(names)}: no fault found; {fate}." for fate, names in fates.get("open", {}).items()
+        sentences.append(
+            f"No method has earned trust in every case ({_size(verdict_frame, labels)})."
+        )
+    sentences += [
+        f"{listed(names)}: no fault found; {outcome}."
+        for outcome, names in outcomes.get("open", {}).items()
     ]
-    best = set() if "always" in fates else _best(tallies)
-    # methods with one fate have one rank
-    partly = sorted(fates.get("partly", {}).items(), key=lambda item: item[1][0] not in best)
-    said += [
-        f"Best of those tried: {listed(names)}, with {fate}."
+    best = set() if "always" in outcomes else _best(tallies)
+    # methods with one outcome have one rank
+    partly = sorted(outcomes.get("partly", {}).items(), key=lambda item: item[1][0] not in best)
+    sentences += [
+        f"Best of those tried: {listed(names)}, with {outcome}."
         if names[0] in best
-        else f"{listed(names)}: {fate}."
-        for fate, names in partly[:_SENTENCES]
+        else f"{listed(names)}: {outcome}."
+        for outcome, names in partly[:_SENTENCES]
     ]
     if partly[_SENTENCES:]:
         rest = [name for _, names in partly[_SENTENCES:] for name in names]
-        said.append(f"Trust or faults in some cases only, see the table: {listed(rest)}.")
-    if "never" in fates:
-        never = (f"{listed(names)} ({fate})" for fate, names in fates["never"].items())
-        said.append(f"Trust in no case, and at fault in at least half of them: {'; '.join(never)}.")
+        sentences.append(f"Trust or faults in some cases only, see the table: {listed(rest)}.")
+    if "never" in outcomes:
+        never = (f"{listed(names)} ({outcome})" for outcome, names in outcomes["never"].items())
+        sentences.append(
+            f"Trust in no case, and at fault in at least half of them: {'; '.join(never)}."
+        )
     waiting = verdict_frame.loc[verdict_frame["more"] > 0, "more"]
     if len(waiting):
-        said.append(
+        sentences.append(
             f"Not enough replicates for {len(waiting):,} of {len(verdict_frame):,} verdicts: about "
             f"{round_up(float(waiting.median())):,} more would decide half of these."
         )
-    return said
+    return sentences
 
 
 class _Tally(NamedTuple):
@@ -126,7 +131,7 @@ def _best(tallies: dict[str, _Tally]) -> set[str]:
     return set() if alike or not tallies[best[0]].trusted else set(best)
 
 
-def _fate(rows: pd.DataFrame, tally: _Tally, labels: list[str]) -> tuple[str, str]:
+def _outcome(rows: pd.DataFrame, tally: _Tally, labels: list[str]) -> tuple[str, str]:
     """Sum up one method: always, open, partly or never trusted, and the words for it."""
     trusted, faulty, opened = tally
     if trusted == tally.cases:
@@ -156,13 +161,13 @@ def _main_fault(rows: pd.DataFrame) -> str:
     words = rows["verdict"].astype(str)
     faults = words[~words.isin([Verdict.trust, Verdict.undecided])]
     word = Verdict(faults.value_counts().index[0])
-    said = _PLAIN[word]
+    text = _PLAIN[word]
     if word == Verdict.unstable and "asked" in rows:
         own = rows[words == word]
         least = own.iloc[int(np.argmin((own["n"] / own["asked"]).to_numpy(dtype=float)))]
-        said += f": {least['n']:,} of {least['asked']:,} answered"
-        said += " in the worst case" if len(own) > 1 else ""
-    return said if len(set(faults)) == 1 else f"mainly {said}"
+        text += f": {least['n']:,} of {least['asked']:,} answered"
+        text += " in the worst case" if len(own) > 1 else ""
+    return text if len(set(faults)) == 1 else f"mainly {text}"
 
 
 def _where(rows: pd.DataFrame, labels: list[str]) -> str:
@@ -179,8 +184,8 @@ def _where(rows: pd.DataFrame, labels: list[str]) -> str:
         good, bad = share["trust"] == 1, share["fault"] == 1
         if len(good) < 2 or not (good | bad).any():
             continue
-        told = int(rows[factor].isin(good.index[good | bad]).sum())
-        if told > most:
+        decided = int(rows[factor].isin(good.index[good | bad]).sum())
+        if decided > most:
             unknown = share["open"] == 1
             kinds = (
                 ("for", good), ("in part for", ~good & ~bad & ~unknown),
@@ -192,7 +197,7 @@ def _where(rows: pd.DataFrame, labels: list[str]) -> str:
                 for word, at in kinds
                 if at.any()
             ]
-            best, most = ", ".join(parts), told
+            best, most = ", ".join(parts), decided
     return best
 
 

@@ -72,35 +72,35 @@ def explain(
     keys = list(labels.columns)
     cases = [name for name in keys if name != "method"]
     case = case_numbers(labels, cases)
-    spoken = labels.merge(verdict_frame[[*keys, "verdict", "sentence", "more"]], "left", keys)
+    labelled = labels.merge(verdict_frame[[*keys, "verdict", "sentence", "more"]], "left", keys)
     rows = numbers.to_dict("records")
-    for row, said in zip(rows, spoken.to_dict("records"), strict=True):
-        row |= {name: said[name] for name in ("method", "verdict", "sentence", "more")}
-        row["estimator"] = said.get("estimator")
+    for row, own in zip(rows, labelled.to_dict("records"), strict=True):
+        row |= {name: own[name] for name in ("method", "verdict", "sentence", "more")}
+        row["estimator"] = own.get("estimator")
     found = []
     for i, row in enumerate(rows):
         if row["verdict"] not in {*Verdict} - {Verdict.trust}:
             continue
         others = [rows[j] for j in np.flatnonzero(case == case[i]) if j != i]
-        judge = next((other for other in [row, *others] if other["method"] == exact), None)
+        exact_row = next((other for other in [row, *others] if other["method"] == exact), None)
         for cause, value, mcse in _CAUSES:
-            sentence = _because(cause, row, judge, level)
+            sentence = _cause_sentence(cause, row, exact_row, level)
             if sentence:
                 found.append((i, cause, row[value], row[mcse], sentence))
         made = "foreign" if likelihood is None else "own"
         if likelihood is not None and row.get("estimator") in likelihood:
             made = "likelihood"
-        found.append((i, "remedy", np.nan, np.nan, remedy(row, others, judge, made)))
+        found.append((i, "remedy", np.nan, np.nan, remedy(row, others, exact_row, made)))
     why = pd.DataFrame(found, columns=["at", "cause", "value", "mcse", "sentence"])
-    named = spoken.loc[why.pop("at").astype(int), [*keys, "verdict"]].reset_index(drop=True)
+    named = labelled.loc[why.pop("at").astype(int), [*keys, "verdict"]].reset_index(drop=True)
     return pd.concat([named, why], axis=1)
 
 
-def _because(cause: str, row: Row, judge: Row | None, level: float) -> str:
+def _cause_sentence(cause: str, row: Row, exact_row: Row | None, level: float) -> str:
     """Say what one cause contributes; nothing when its number is not known."""
     match cause:
         case "failures" if row["verdict"] in {Verdict.unstable, Verdict.no_answer}:
-            return _failures(row, judge)
+            return _failures(row, exact_row)
         case "bias" if not np.isnan(row["bias"]):
             return _bias(row, level)
         case "scale" if row["relerror_n"] > 0 and not np.isnan(row["relerror"]):
@@ -128,24 +128,24 @@ def _because(cause: str, row: Row, judge: Row | None, level: float) -> str:
             short = "low" if row["corr"] > 0 else "high"
             return f"{found}: intervals are shortest where the estimate is {short}."
         case "numerical" if not np.isnan(row["seratio_median"]):
-            return _numerical(row, judge)
+            return _numerical(row, exact_row)
     return ""
 
 
-def _failures(row: Row, judge: Row | None) -> str:
+def _failures(row: Row, exact_row: Row | None) -> str:
     """Say whether the fit or the method fails."""
-    said = (
+    text = (
         f"Failures: {100 * row['fail']:.1f} % of {int(row['asked']):,} replicates have no answer "
         f"(MCSE {100 * row['fail_mcse']:.1f})"
     )
-    if judge is None or judge is row:
-        return f"{said}."
-    if fails_more(row, judge):
+    if exact_row is None or exact_row is row:
+        return f"{text}."
+    if fails_more(row, exact_row):
         return (
-            f"{said}, with {judge['method']} {100 * judge['fail']:.1f} %: the method fails where "
-            "the fit is good."
+            f"{text}, with {exact_row['method']} {100 * exact_row['fail']:.1f} %: the method fails "
+            "where the fit is good."
         )
-    return f"{said}, and as many with {judge['method']}: the fit fails, not the method."
+    return f"{text}, and as many with {exact_row['method']}: the fit fails, not the method."
 
 
 def _bias(row: Row, level: float) -> str:
@@ -154,27 +154,27 @@ def _bias(row: Row, level: float) -> str:
         return (
             f"Bias: none beyond Monte Carlo error ({row['bias']:.2g}, MCSE {row['bias_mcse']:.2g})."
         )
-    said = f"Bias: the estimates are off by {row['bias']:.3g} (MCSE {row['bias_mcse']:.2g})"
+    text = f"Bias: the estimates are off by {row['bias']:.3g} (MCSE {row['bias_mcse']:.2g})"
     if row["empse"] > 0:
-        said += f", {abs(row['bias'] / row['empse']):.2f} of their standard deviation"
+        text += f", {abs(row['bias'] / row['empse']):.2f} of their standard deviation"
     if np.isnan(row["becover"]) or np.isnan(row["cover"]):
-        return f"{said}."
+        return f"{text}."
     return (
-        f"{said}; coverage is {decimal(row['cover'])} about the truth and "
-        f"{decimal(row['becover'])} about the estimates' own mean, due is {decimal(level)}."
+        f"{text}; coverage is {decimal(row['cover'])} about the truth and "
+        f"{decimal(row['becover'])} about the estimates' own mean; it should be {decimal(level)}."
     )
 
 
-def _numerical(row: Row, judge: Row | None) -> str:
+def _numerical(row: Row, exact_row: Row | None) -> str:
     """Say whether the standard error differs from the exact one, and whether that one is sound."""
-    if judge is row:
+    if exact_row is row:
         return "Numerical: this is the exact method, so that nothing here is numerical error."
     low, middle, high = (ratio(row[f"seratio_{at}"]) for at in ("p05", "median", "p95"))
-    said = (
+    text = (
         f"Numerical: {middle} times the exact standard error of the same fit (MCSE "
         f"{row['seratio_median_mcse']:.2g}; 5 % to 95 % of the data sets: {low} to {high})"
     )
-    if judge is None or np.isnan(judge["relerror"]):
-        return f"{said}."
+    if exact_row is None or np.isnan(exact_row["relerror"]):
+        return f"{text}."
     blame = "the error is statistical" if same(row) else "the difference is the method's own"
-    return f"{said}; that one is itself {scale(judge)}: {blame}."
+    return f"{text}; that one is itself {scale(exact_row)}: {blame}."

@@ -24,7 +24,7 @@ SAME = 0.02
 
 
 def kind(method: str) -> str:
-    """Name the kind of a method: exact, difference, step, scores, sandwich, optimizer, ...
+    """Name the kind of a method: exact, difference, step, expected, repair, scores, ...
 
     Examples
     --------
@@ -40,7 +40,7 @@ def kind(method: str) -> str:
     return "own" if mine else KINDS.get(name, "own")
 
 
-def remedy(row: Row, others: Sequence[Row], judge: Row | None, table: str) -> str:
+def remedy(row: Row, others: Sequence[Row], exact_row: Row | None, table: str) -> str:
     """Say what may cure a method, or that more replicates must tell first.
 
     Parameters
@@ -49,7 +49,7 @@ def remedy(row: Row, others: Sequence[Row], judge: Row | None, table: str) -> st
         Measures and verdict of the method.
     others : sequence of mapping
         The other methods of the same case.
-    judge : mapping or None
+    exact_row : mapping or None
         Among all of these, the exact method.
     table : {"likelihood", "own", "foreign"}
         Who made the estimates: a fit of simstudy, an estimator of one's own in a study, or whoever
@@ -64,7 +64,7 @@ def remedy(row: Row, others: Sequence[Row], judge: Row | None, table: str) -> st
     if row["verdict"] == "undecided":
         if row["more"] > 0:
             return f"Run about {int(row['more']):,} more replicates."
-        return "There is nothing to judge it by: it takes standard errors, or limits with a truth."
+        return "There is nothing to judge it by: it needs standard errors, or limits with a truth."
     mine = str(row["method"])
     near = sorted(others, key=lambda other: -_kinship(mine, str(other["method"])))
     trusted = [other for other in near if other["verdict"] == "trust"]
@@ -75,29 +75,29 @@ def remedy(row: Row, others: Sequence[Row], judge: Row | None, table: str) -> st
     waiting = [other for other in near if other["verdict"] == "undecided"]
     open_ = f" so far; undecided: {_waits(waiting)}" if waiting else ""
     tried = {str(other["method"]) for other in [row, *others]}
-    advice = _advice(cause(row, judge), mine, tried, table)
+    advice = _advice(cause(row, exact_row), mine, tried, table)
     return f"No method tried in this case holds{open_}. {advice[0].upper()}{advice[1:]}."
 
 
-def cause(row: Row, judge: Row | None) -> str:
+def cause(row: Row, exact_row: Row | None) -> str:
     """Name what a remedy has to cure: fit, method, arithmetic, size, shape or bias."""
     word = row["verdict"]
     if word in ("no-answer", "unstable"):
-        return "method" if fails_more(row, judge) else "fit"
+        return "method" if fails_more(row, exact_row) else "fit"
     if word == "biased":
         return "bias"
     computed = kind(str(row["method"])) in ("difference", "step", "optimizer")
-    if computed and judge is not row and not same(row):
+    if computed and exact_row is not row and not same(row):
         return "arithmetic"
     return "size" if word in ("too-small", "too-large", "erratic") else "shape"
 
 
-def fails_more(row: Row, judge: Row | None) -> bool:
+def fails_more(row: Row, exact_row: Row | None) -> bool:
     """Tell whether a method fails more often than the exact one, beyond Monte Carlo error."""
-    if judge is None or judge is row:
+    if exact_row is None or exact_row is row:
         return False
-    spread = (row["fail_mcse"] ** 2 + judge["fail_mcse"] ** 2) ** 0.5
-    return bool(row["fail"] - judge["fail"] > Z * spread)
+    spread = (row["fail_mcse"] ** 2 + exact_row["fail_mcse"] ** 2) ** 0.5
+    return bool(row["fail"] - exact_row["fail"] > Z * spread)
 
 
 def same(row: Row) -> bool:

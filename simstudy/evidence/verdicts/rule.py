@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-FEWEST = 30
-"""Answers below which a relative error, and its Monte Carlo error, say nothing."""
-
 
 class Verdict(StrEnum):
     """What a method has earned in a case: one word of this list, gravest fault first.
@@ -88,16 +85,25 @@ class Rule:
         """Refuse thresholds that contradict each other."""
         allowed = {
             "confidence": (0.5 < self.confidence < 1, "between 0.5 and 1"),
-            "relerror": (0 < self.relerror[0] <= self.relerror[1] < 100, "rising, in 0 to 100 %"),
+            "relerror": (
+                0 < self.relerror[0] <= self.relerror[1] < 100,
+                "two percentages between 0 and 100, the second not below the first",
+            ),
             "cover": (0 < self.cover < 1, "a share of alpha, between 0 and 1"),
-            "side": (0.5 < self.side[0] <= self.side[1] < 1, "rising, between 0.5 and 1"),
-            "fail": (0 < self.fail[0] <= self.fail[1] < 1, "rising, between 0 and 1"),
+            "side": (
+                0.5 < self.side[0] <= self.side[1] < 1,
+                "two numbers between 0.5 and 1, the second not below the first",
+            ),
+            "fail": (
+                0 < self.fail[0] <= self.fail[1] < 1,
+                "two shares between 0 and 1, the second not below the first",
+            ),
             "seratio": (self.seratio > 1, "above 1"),
             "fewest": (self.fewest >= 2, "2 or more"),
         }
-        for name, (fine, due) in allowed.items():
-            if not fine:
-                raise ValueError(f"{name}={getattr(self, name)!r} came; due is {due}")
+        for name, (right, allowed_values) in allowed.items():
+            if not right:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {allowed_values}")
 
 
 RULE = Rule()

@@ -16,13 +16,13 @@ MANY = 8
 """Names that stand in one sentence; more are counted."""
 
 
-def accusation(faults: list[Verdict], opened: list[Verdict], row: Row, level: float) -> str:
+def fault_sentence(faults: list[Verdict], undecided: list[Verdict], row: Row, level: float) -> str:
     """Say every fault, the gravest first, and whether coverage would have hidden it."""
-    said = "; ".join(_fault(verdict, row, level) for verdict in faults)
-    visible = {Verdict.biased, Verdict.undercovers, Verdict.overcovers} & {*faults, *opened}
+    text = "; ".join(_fault(verdict, row, level) for verdict in faults)
+    visible = {Verdict.biased, Verdict.undercovers, Verdict.overcovers} & {*faults, *undecided}
     if {Verdict.too_small, Verdict.too_large} & {*faults} and not visible and row["cover_n"] > 0:
-        said += f"; coverage {coverage(row)} does not show it"
-    return said
+        text += f"; coverage {coverage(row)} does not show it"
+    return text
 
 
 def _fault(verdict: Verdict, row: Row, level: float) -> str:
@@ -32,16 +32,16 @@ def _fault(verdict: Verdict, row: Row, level: float) -> str:
         case Verdict.no_answer:
             return f"no answer at all: not one of {int(row['asked']):,} replicates"
         case Verdict.unstable:
-            said = (
+            text = (
                 f"unstable: {100 * row['fail']:.1f} % of the replicates have no answer "
                 f"(MCSE {100 * row['fail_mcse']:.1f})"
             )
             if not np.isnan(row["cover_all"]):
-                said += (
+                text += (
                     f", which counted as misses leave a coverage of {decimal(row['cover_all'])} "
                     f"instead of {decimal(row['cover'])}"
                 )
-            return said
+            return text
         case Verdict.too_small | Verdict.too_large:
             return scale(row)
         case Verdict.biased:
@@ -63,7 +63,7 @@ def _fault(verdict: Verdict, row: Row, level: float) -> str:
     raise AssertionError(f"{verdict} is no fault")
 
 
-def acquittal(row: Row) -> str:
+def trust_sentence(row: Row) -> str:
     """Say why a method is trusted."""
     known = []
     if row["cover_n"] > 0:
@@ -73,9 +73,9 @@ def acquittal(row: Row) -> str:
     return f"trust: {', '.join(known)}"
 
 
-def question(opened: list[Verdict], row: Row, more: int) -> str:
+def undecided_sentence(undecided: list[Verdict], row: Row, more: int) -> str:
     """Say what is still open and how many replicates would decide it."""
-    if not opened:
+    if not undecided:
         return "cannot say: neither coverage nor the error of the standard error is known"
     count = f"more than {MOST:,}" if more >= MOST else f"about {more:,}"
     known = {
@@ -85,8 +85,8 @@ def question(opened: list[Verdict], row: Row, more: int) -> str:
         Verdict.one_sided: f"misses {sides(row)}",
     }
     alias = {Verdict.too_large: Verdict.too_small, Verdict.overcovers: Verdict.undercovers}
-    told = [known[verdict] for verdict in dict.fromkeys(alias.get(v, v) for v in opened)]
-    return f"not enough replicates to say: {count} more ({'; '.join(told)})"
+    known_of = [known[verdict] for verdict in dict.fromkeys(alias.get(v, v) for v in undecided)]
+    return f"not enough replicates to say: {count} more ({'; '.join(known_of)})"
 
 
 def scale(row: Row) -> str:
@@ -131,8 +131,10 @@ def full(value: float, digits: int) -> str:
     return f"{float(short):,.0f}" if 1000 <= value < 1e9 else short
 
 
-def decimal(share: Any) -> str:
-    """Write a share with three digits, as .950; four when it is small."""
+def decimal(share: float) -> str:
+    """Write a share with three digits, as .950, with four when it is small; a dash for nan."""
+    if np.isnan(share):
+        return "\N{EN DASH}"
     return f"{float(share):.{4 if 0 < share < 0.001 else 3}f}".removeprefix("0")
 
 
