@@ -39,6 +39,7 @@ class Status(IntEnum):
     noisy = 21
     no_step = 22
     crossed_limits = 23
+    unconfirmed = 24
 
     @property
     def sentence(self) -> str:
@@ -86,4 +87,6 @@ _SENTENCES = {
     Status.no_step: "The optimizer took no step: its matrix is still the identity it started "
     "from, and says nothing of the curvature.",
     Status.crossed_limits: "The lower limit lies above the upper one.",
+    Status.unconfirmed: "Of the searches from several starts one alone ended at the highest "
+    "maximum found, so there may be a higher one; ask for more restarts, or a better start.",
 }

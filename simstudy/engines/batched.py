@@ -60,6 +60,8 @@ def hindrance(estimator: MaximumLikelihood, data: Data) -> str | None:
     model = estimator.model
     if estimator.as_is:
         return f"estimator {estimator.name!r} takes its estimates from plain runs of SciPy"
+    if estimator.restarts:
+        return f"estimator {estimator.name!r} searches from several starts, which the loop does"
     if importlib.util.find_spec("jax") is None:
         return "JAX is not installed (pip install 'simstudy[jax]')"
     programs.load()
@@ -168,6 +170,7 @@ def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes:
     audit["iterations"][rows] = audit["evaluations"][rows] = lanes.iterations[settled]
     audit["gradient_norm"][rows] = np.linalg.norm(lanes.gradient[settled], axis=-1)
     audit["edm"][rows] = place.edm[settled]
+    audit["searches"][rows] = audit["agreed"][rows] = 1
     audit["smallest_eigenvalue"][rows], audit["condition"][rows] = smallest, condition
     audit["seconds"][lanes.rows] = lanes.seconds / len(lanes.rows)
     for k, standing in lanes.ends.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
@@ -36,7 +35,7 @@ class Answering(Protocol):
 
 def fitted_of(draws: Draws, b: int, target: Objective, fit: Fit) -> Fitted:
     """Bind a fit to the level and the streams of its replicate."""
-    return Fitted(target, fit, draws.level, functools.partial(draws.stream, draws.replicates[b]))
+    return Fitted(target, fit, draws.level, draws.stream_of(b))
 
 
 def answer_one_fit(

@@ -17,6 +17,7 @@ from simstudy.likelihood.fit import Fit, maximize, plain
 from simstudy.likelihood.model import Model
 from simstudy.likelihood.objective import Objective, objective, own_derivatives
 from simstudy.likelihood.optimizers import NEEDS_GRADIENT, OPTIMIZERS
+from simstudy.likelihood.restarts import maximize_from_several
 from simstudy.methods.protocol import Fitted, Method, Sample, Source
 from simstudy.records.block import Block, empty
 from simstudy.status import Status
@@ -40,11 +41,15 @@ class MaximumLikelihood:
         SciPy's defaults, no scaling, no polish, over the parameters themselves.
     name : str, optional
         The model's name by default, with "-as-is" where that is so.
+    restarts : int
+        Search also from so many dispersed starts and take the highest maximum, for models that may
+        have several (`simstudy.likelihood.restarts`). The loop engine does it.
 
     Raises
     ------
     ValueError
-        When two methods share a name, none is given, or the optimizer is unknown.
+        When two methods share a name, none is given, the optimizer is unknown, or `restarts` is no
+        number that can be.
 
     Examples
     --------
@@ -60,6 +65,7 @@ class MaximumLikelihood:
     optimizer: str = "BFGS"
     as_is: bool = False
     name: str = ""
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         """Check the methods and the optimizer."""
@@ -91,6 +97,12 @@ class MaximumLikelihood:
             raise ValueError(
                 f"estimator {self.name!r}: SciPy's {self.optimizer} does not run without a "
                 "gradient, and as_is hands none over; take another optimizer, such as BFGS"
+            )
+        whole = isinstance(self.restarts, int) and not isinstance(self.restarts, bool)
+        if not whole or self.restarts < 0 or (self.restarts and self.as_is):
+            raise ValueError(
+                f"estimator {self.name!r}: restarts is {self.restarts!r}; allowed is a whole "
+                "number from 0 on, and with as_is, which takes one plain run, only 0"
             )
 
     @property
@@ -143,12 +155,15 @@ class MaximumLikelihood:
         """Bind the model to data, with automatic derivatives where a method needs them."""
         return objective(self.model, data, autodiff=bool(self.lacking))
 
-    def fit(self, target: Objective) -> Fit:
+    def fit(self, target: Objective, stream: Callable[[str], np.random.Generator]) -> Fit:
         """Fit one data set, with the model's own derivatives whatever the methods need."""
         target = own_derivatives(target)
         if self.as_is:
             return plain(target, optimizer=self.optimizer)
-        return maximize(target, optimizer=self.optimizer)
+        if not self.restarts:
+            return maximize(target, optimizer=self.optimizer)
+        rng = stream(f"{self.name}: restarts")
+        return maximize_from_several(target, rng, self.restarts, optimizer=self.optimizer)
 
     def answer(self, draws: Draws) -> Block:
         """Fit every data set, compute each source once per fit, and let every method answer."""
@@ -185,13 +200,14 @@ class MaximumLikelihood:
             return None, describe(data)
         block.audit["status"][b] = Status.fit_error
         target = self.bind(data)
-        fit = self.fit(target)
+        fit = self.fit(target, draws.stream_of(b))
         _audit(block.audit, b, fit)
         block.status[b] = fit.status
         if fit.status != Status.ok:
             return None, fit.message
         block.estimate[b] = fit.theta
-        return fitted_of(draws, b, target, fit), "" if fit.success else fit.message
+        told = self.restarts or not fit.success
+        return fitted_of(draws, b, target, fit), fit.message if told else ""
 
 
 def _audit(audit: Mapping[str, Array], b: int, fit: Fit) -> None:
@@ -204,3 +220,4 @@ def _audit(audit: Mapping[str, Array], b: int, fit: Fit) -> None:
     audit["edm"][b] = fit.edm
     audit["smallest_eigenvalue"][b] = fit.smallest
     audit["condition"][b] = fit.condition
+    audit["searches"][b], audit["agreed"][b] = fit.searches, fit.agreed

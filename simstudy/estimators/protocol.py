@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -45,6 +46,10 @@ class Draws:
     level: float
     strict: bool = False
     heard: dict[int, dict[str, None]] = field(default_factory=lambda: defaultdict(dict))
+
+    def stream_of(self, b: int) -> Callable[[str], np.random.Generator]:
+        """Return the streams of one data set, by their purpose."""
+        return functools.partial(self.stream, self.replicates[b])
 
     def part(self, rows: Sequence[int]) -> Draws:
         """Return some of the data sets, each with its own warnings."""

@@ -83,7 +83,7 @@ def replay(study: Study, index: int, replicate: int, engine: str = "loop") -> Re
 def _loop_fit(estimator: MaximumLikelihood, draws: Draws) -> tuple[Fitted, dict[Source, Any]]:
     """Fit as the loop engine does."""
     target = estimator.bind(draws.data[0])
-    return fitted_of(draws, 0, target, estimator.fit(target)), {}
+    return fitted_of(draws, 0, target, estimator.fit(target, draws.stream_of(0))), {}
 
 
 def _matrices(

@@ -9,7 +9,7 @@ import numpy as np
 from simstudy.arrays import Array
 from simstudy.likelihood.objective import Objective, natural_hessian
 from simstudy.likelihood.optimizers import Outset, checked_start, guessed_errors, minimize, scaled
-from simstudy.likelihood.points import Point, conditioning, look, nowhere
+from simstudy.likelihood.points import FINE, Point, conditioning, look, nowhere
 from simstudy.likelihood.polish import polish
 from simstudy.likelihood.standing import Standing
 from simstudy.likelihood.supports import from_working, inside, slopes, to_working
@@ -51,6 +51,8 @@ class Fit:
         What the optimizer of `plain` calls the inverse Hessian, on the scale it worked on.
     message : str
         The optimizer's own message.
+    searches, agreed : int
+        Searches from different starts, and how many ended at a maximum as high as this one.
     """
 
     theta: Array
@@ -66,11 +68,14 @@ class Fit:
     evaluations: int
     inverse: Array | None
     message: str
+    searches: int = 1
+    agreed: int = 1
 
 
 def maximize(
-    target: Objective, start: Array | None = None, *, optimizer: str | None = "BFGS"
-) -> Fit:
+    target: Objective, start: Array | None = None, *, optimizer: str | None = "BFGS",
+    least: float = -np.inf,
+) -> Fit:  # fmt: skip
     """Fit by maximum likelihood.
 
     Parameters
@@ -82,6 +87,9 @@ def maximize(
     optimizer : str or None
         Any method of `scipy.optimize.minimize`; None goes straight to the Newton polish, which is
         right when `start` is near the maximum.
+    least : float
+        A log-likelihood that is known to be reached: where the optimizer ends lower, and its own
+        estimated distance to the maximum does not bridge that tenfold, nothing is polished.
 
     Returns
     -------
@@ -104,6 +112,10 @@ def maximize(
     point = look(target, working, scale=outset.scale)
     if np.isnan(point.edm):
         point = look(target, outset.working, scale=outset.scale)
+    if 10 * point.edm - point.value < least - FINE:
+        evaluations += point.evaluations
+        return _fit(target, point, Status.not_converged, success, iterations, evaluations, inverse,
+                    message)  # fmt: skip
     status = Status.not_converged
     for _ in range(RETURNS):
         point, steps = polish(target, point, outset)

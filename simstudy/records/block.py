@@ -92,6 +92,8 @@ AUDIT = {
     "plain_iterations": np.int32,
     "plain_edm": float,
     "failed_refits": np.int32,
+    "searches": np.int32,
+    "agreed": np.int32,
     "seconds": float,
     "message": np.str_,
     "warnings": np.str_,

@@ -201,6 +201,7 @@ def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, A
             "supports": [support.name for support in estimator.model.supports],
             "optimizer": estimator.optimizer,
             "as_is": estimator.as_is,
+            **({"restarts": estimator.restarts} if estimator.restarts else {}),
             "made": {method.name: canonical_repr(method) for method in estimator.methods},
             "code of methods": {
                 method.name: write([method, *method.sources]) for method in estimator.methods

@@ -43,7 +43,7 @@ def test_every_status_has_one_sentence_and_a_number_that_never_changes():
         "negative_variance": 10, "not_finite": 11, "refits_failed": 12, "method_error": 13,
         "timeout": 14, "crashed": 15, "not_asked": 16, "doubtful": 17,
             "not_identified": 18, "degenerate": 19, "not_smooth": 20, "noisy": 21, "no_step": 22,
-            "crossed_limits": 23,
+            "crossed_limits": 23, "unconfirmed": 24,
     }  # fmt: skip
     sentences = [status.sentence for status in Status]
     assert all(s.endswith(".") and s[0].isupper() for s in sentences)
