@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -133,78 +133,89 @@ class Result:
         """Write everything."""
         manifest = self.manifest()
         level = float(manifest["study"]["level"])
-        performance, audits, few, pairs, levels, costs = [], [], [], [], [], []
-        with (
-            RowFile(self.folder / "replicates") as rows,
-            RowFile(self.folder / "audit") as audit_rows,
-        ):
-            for parts in Store(self.folder).read():
-                table, audit = tables.table(parts), tables.audit(parts)
-                costs.append(tables.seconds(parts))
-                del parts  # a scenario's rows are large enough once
-                performance.append(summarize(table, level=level))
-                levels.append(calibration(table, level=level))
-                reference = _reference(table)
-                if reference is not None:
-                    pairs.append(compare(table, reference))
-                rows.add(table)
-                audit_rows.add(audit)
-                few.append(table[table["replicate"] < IN_FIGURES])
-                audits.append(audit)
-        if not performance:
+        frames = self._frames(level)
+        if not frames.performance:
             raise StudyError(f"{self.folder} holds no replicates yet; run the study first")
-        whole = pd.concat(performance, ignore_index=True)
+        whole = pd.concat(frames.performance, ignore_index=True)
         save_csv(whole, self.folder / "performance.csv")
         found = verdicts(whole, level=level, rule=looks.rule_of(self.folder))
-        audit = tables.stack(audits)
+        audit = tables.stack(frames.audits)
         fitted = {e["name"] for e in manifest["study"]["estimators"] if "model" in e}
-        compared = pd.concat(pairs, ignore_index=True) if pairs else None
+        compared = pd.concat(frames.pairs, ignore_index=True) if frames.pairs else None
         if compared is not None:
             save_csv(compared, self.folder / "comparison.csv")
-        agreed, lacking = (
-            _with_sandwiches(self.information_equality(), found),
-            looks.lacking(self.folder),
-        )
-        alarms = mismatches(agreed)
+        agreed = _with_sandwiches(self.information_equality(), found)
+        alarms, lacking = mismatches(agreed), looks.lacking(self.folder)
+        notes = [*alarms, *looks.notes(self.folder), *_accepted(manifest["accepted"]),
+                 *_selftested(self.folder)]  # fmt: skip
         path = report.write(
             self.folder,
-            tables.stack(few),
+            tables.stack(frames.few),
             audit,
             whole,
             found,
             manifest,
             why=explain(whole, found, level=level, likelihood=fitted),
             comparison=compared,
-            calibration=pd.concat(levels, ignore_index=True),
+            calibration=pd.concat(frames.levels, ignore_index=True),
             information_equality=agreed,
             # the batched engine's methods have no times of their own
-            costs=pd.concat(costs) if manifest["engine"] == "loop" else None,
+            costs=pd.concat(frames.costs) if manifest["engine"] == "loop" else None,
             lacking=lacking,
-            notes=[
-                *alarms,
-                *looks.notes(self.folder),
-                *_accepted(manifest["accepted"]),
-                *_selftested(self.folder),
-            ],
+            notes=notes,
         )
         fine = bool((audit["status"] == "ok").any())
         return Published(path, found, fine, lacking, alarms)
+
+    def _frames(self, level: float) -> _Frames:
+        """Read every scenario once: write its rows, and keep what the report takes of them."""
+        frames = _Frames()
+        with (
+            RowFile(self.folder / "replicates") as rows,
+            RowFile(self.folder / "audit") as audit_rows,
+        ):
+            for parts in Store(self.folder).read():
+                table, audit = tables.table(parts), tables.audit(parts)
+                frames.costs.append(tables.seconds(parts))
+                del parts  # a scenario's rows are large enough once
+                frames.performance.append(summarize(table, level=level))
+                frames.levels.append(calibration(table, level=level))
+                reference = _reference(table)
+                if reference is not None:
+                    frames.pairs.append(compare(table, reference))
+                rows.add(table)
+                audit_rows.add(audit)
+                frames.few.append(table[table["replicate"] < IN_FIGURES])
+                frames.audits.append(audit)
+        return frames
 
     def _gather(self, rows: Callable[[Any], pd.DataFrame], most: int | None) -> pd.DataFrame:
         """Make rows of every scenario's blocks."""
         return rows(part for parts in Store(self.folder).read(most) for part in parts)
 
 
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """What a report takes of every scenario, one frame each; rows of replicates the first few."""
+
+    performance: list[pd.DataFrame] = field(default_factory=list)
+    audits: list[pd.DataFrame] = field(default_factory=list)
+    few: list[pd.DataFrame] = field(default_factory=list)
+    pairs: list[pd.DataFrame] = field(default_factory=list)
+    levels: list[pd.DataFrame] = field(default_factory=list)
+    costs: list[pd.DataFrame] = field(default_factory=list)
+
+
 def _with_sandwiches(agreed: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """Put what the verdicts say of a sandwich behind each sentence that sends a reader to one."""
-    said = []
+    sentences = []
     for row in agreed.to_dict("records"):
         sentence = str(row["sentence"])
         if row["finding"] in ("as-intended", "wrong-likelihood"):
             here = (found["scenario"] == row["scenario"]) & (found["estimator"] == row["estimator"])
             sentence += f" {_of_sandwiches(found[here])}"
-        said.append(sentence)
-    return agreed.assign(sentence=said)
+        sentences.append(sentence)
+    return agreed.assign(sentence=sentences)
 
 
 def _of_sandwiches(found: pd.DataFrame) -> str:
@@ -212,11 +223,11 @@ def _of_sandwiches(found: pd.DataFrame) -> str:
     own = found[[remedies.kind(str(name)) == "sandwich" for name in found["method"]]]
     if own.empty:
         return "No sandwich was tried here."
-    said = [
+    sentences = [
         f"{method} {str(word).replace('-', ' ')} ({', '.join(map(str, rows['parameter']))})"
         for (method, word), rows in own.groupby(["method", "verdict"], sort=False, observed=True)
     ]
-    return f"The verdicts on sandwiches here: {'; '.join(said)}."
+    return f"The verdicts on sandwiches here: {'; '.join(sentences)}."
 
 
 def _accepted(lines: list[str]) -> list[str]:

@@ -31,7 +31,7 @@ def replay(options: argparse.Namespace) -> int:
     from simstudy.design.loading import load
     from simstudy.errors import StudyError
     from simstudy.execution import replay as replaying
-    from simstudy.execution.replay_comparison import unlike_stored
+    from simstudy.execution.replay_comparison import differences_from_stored
     from simstudy.execution.replay_text import show
     from simstudy.store.journal import Store
 
@@ -52,22 +52,22 @@ def replay(options: argparse.Namespace) -> int:
     engine = manifest["engine"] if manifest else "loop"
     again = replaying.replay(study, *place, engine)
     print(show(study, *place, again))
-    unlike = None
+    differences = None
     if manifest and manifest["study"]["seed"] == study.seed:
-        unlike = unlike_stored(study, reference, *place, again, store)
-    print(f"\nby the {engine} engine; {_compared(unlike, relative_path(store.folder, home))}")
+        differences = differences_from_stored(study, reference, *place, again, store)
+    print(f"\nby the {engine} engine; {_compared(differences, relative_path(store.folder, home))}")
     if options.pdb:
         replaying.debug(study, *place)
     if options.save is not None:
         replaying.save(study, *place, options.save)
         print(f"data: {options.save}")
-    return WRONG_INPUT if unlike else DONE
+    return WRONG_INPUT if differences else DONE
 
 
-def _compared(unlike: list[str] | None, shown: Path) -> str:
+def _compared(differences: list[str] | None, shown: Path) -> str:
     """Say whether the replicate is what was stored."""
-    if unlike is None:
+    if differences is None:
         return f"nothing is stored of it in {shown}"
-    if unlike:
-        return "NOT WHAT IS STORED:\n" + "\n".join(unlike)
+    if differences:
+        return "NOT WHAT IS STORED:\n" + "\n".join(differences)
     return "the same as what is stored, bit for bit"

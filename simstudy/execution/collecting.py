@@ -170,7 +170,7 @@ def _bits(plan: Plan) -> str:
 def _check_first(plan: Plan, found: witness.Answers) -> None:
     """Refuse a replicate 0 that a worker answered otherwise than the first look."""
     known = plan.look.answers if plan.look else {}
-    lines = witness.unlike(known, found, fits=plan.job.engine == "loop")
+    lines = witness.differing_answers(known, found, fits=plan.job.engine == "loop")
     if lines:
         shown = "\n  ".join(lines[: witness.MOST_LINES])
         raise StudyError(

@@ -48,7 +48,9 @@ class Dask:
         self.executor, self.limit = executor, limit
         self.seen = time.monotonic()
         self.client = executor._client  # type: ignore[attr-defined]
-        self.heard = len(self._ask(self.client.get_events, TOPIC))  # what earlier runs left there
+        self.events_read = len(
+            self._ask(self.client.get_events, TOPIC)
+        )  # what earlier runs left there
 
     @property
     def most(self) -> int:
@@ -75,7 +77,7 @@ class Dask:
     def renew(self) -> dict[tuple[int, int], str]:
         """Return what workers said before they ended themselves."""
         events = self._ask(self.client.get_events, TOPIC)
-        new, self.heard = events[self.heard :], len(events)
+        new, self.events_read = events[self.events_read :], len(events)
         return {tuple(event["label"]): event["words"] for _, event in new}
 
     def check(self) -> None:
@@ -182,12 +184,12 @@ def by_value(study: Study) -> bytes:
                 return marshal.loads, (marshal.dumps(value),)
             return super().reducer_override(value)
 
-    own, written = _own(study), io.BytesIO()
+    own, buffer = _own(study), io.BytesIO()
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
-        Writer(written).dump(_Sent(process_name(), sources(own), study))
-        return written.getvalue()
+        Writer(buffer).dump(_Sent(process_name(), sources(own), study))
+        return buffer.getvalue()
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)

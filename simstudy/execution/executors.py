@@ -86,10 +86,10 @@ def survey(executor: Executor, home: Home) -> list[str]:
     try:
         if on_dask(executor):
             client: Any = executor._client  # type: ignore[attr-defined]
-            said = list(client.run(home.answer, on_error="return").values())
+            answered = list(client.run(home.answer, on_error="return").values())
         else:
-            said = [executor.submit(home.answer).result()]
-        for answer in said:
+            answered = [executor.submit(home.answer).result()]
+        for answer in answered:
             if isinstance(answer, BaseException):
                 raise answer
     except StudyError:
@@ -99,4 +99,4 @@ def survey(executor: Executor, home: Home) -> list[str]:
             f"no worker can say what it runs ({describe(error)}): the same simstudy must be "
             "installed there, and the executor must take tasks"
         ) from error
-    return list(dict.fromkeys(line for answer in said for line in answer))
+    return list(dict.fromkeys(line for answer in answered for line in answer))

@@ -117,8 +117,8 @@ class Progress:
 
         The start of workers and the compiling before the first answer are no part of it.
         """
-        since, before = self.first or (0.0, 0)
-        spent = time.monotonic() - since
+        began, before = self.first or (0.0, 0)
+        spent = time.monotonic() - began
         if spent < SETTLED or self.done == before:
             return ""
         rate = (self.done - before) / spent

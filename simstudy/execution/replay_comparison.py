@@ -13,7 +13,7 @@ from simstudy.store.journal import Store
 MOST_LINES = 12
 
 
-def unlike_stored(
+def differences_from_stored(
     study: Study,
     reference: Reference | None,
     index: int,
@@ -46,7 +46,7 @@ def unlike_stored(
     lines = [
         line
         for cell, block in stored
-        for line in _unlike(cell, block, again.blocks.get(cell.estimator), study)
+        for line in _differences(cell, block, again.blocks.get(cell.estimator), study)
     ]
     if not lines:
         return []
@@ -63,7 +63,7 @@ def unlike_stored(
     return [*(f"  {line}" for line in lines[:MOST_LINES]), *more, *why]
 
 
-def _unlike(cell: Cell, stored: Block, again: Block | None, study: Study) -> list[str]:
+def _differences(cell: Cell, stored: Block, again: Block | None, study: Study) -> list[str]:
     """Name the numbers of one estimator that differ, with both."""
     if again is None:
         return [f"{cell.estimator}: stored, but not asked for"]

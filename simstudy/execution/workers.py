@@ -84,13 +84,13 @@ def mute() -> None:
 @contextlib.contextmanager
 def _muted(stream: int) -> Iterator[None]:
     """Do so for as long as the context lasts, and for processes that begin in it."""
-    kept = os.dup(stream)
+    original = os.dup(stream)
     _mute(stream)
     try:
         yield
     finally:
-        os.dup2(kept, stream)
-        os.close(kept)
+        os.dup2(original, stream)
+        os.close(original)
 
 
 def _mute(stream: int) -> None:

@@ -148,8 +148,8 @@ def _audit(numbers: Array, blocks: Sequence[Block]) -> dict[str, Array]:
             elif name == "se_error":
                 found[name][rows] = np.fmax(found[name][rows], values)
             else:
-                kept = plain if name.startswith("plain_") else ~aside
-                found[name][rows[kept]] = values[kept]
+                chosen = plain if name.startswith("plain_") else ~aside
+                found[name][rows[chosen]] = values[chosen]
     found["se_error"][np.isin(found["status"], UNFINISHED)] = np.nan
     for name, rows in texts.items():
         found[name] = np.array([between[name].join(row) for row in rows], dtype=np.str_)

@@ -158,16 +158,16 @@ def _comparable(
     entry: Mapping[str, Any], known: Sequence[str], both: Sequence[str]
 ) -> dict[str, Any]:
     """Leave out of a scenario or an estimator what came with an extension, or is told elsewhere."""
-    kept = dict(entry)
+    comparable = dict(entry)
     if "only" in entry:
-        kept["only"] = [name for name in known if not entry["only"] or name in entry["only"]]
-    kept.pop("since", None)
+        comparable["only"] = [name for name in known if not entry["only"] or name in entry["only"]]
+    comparable.pop("since", None)
     for field in ("made", "code of methods"):
-        found = kept.pop(field, {})
-        kept |= {f"{field}, {label!r}": found[label] for label in both if label in found}
+        found = comparable.pop(field, {})
+        comparable |= {f"{field}, {label!r}": found[label] for label in both if label in found}
     if "made" in entry:
-        kept["methods"] = [label for label in entry["methods"] if label in both]
-    return kept
+        comparable["methods"] = [label for label in entry["methods"] if label in both]
+    return comparable
 
 
 def _texts(scenario: Scenario) -> list[str]:

@@ -119,7 +119,7 @@ class Store:
                 move_damaged(self.folder, self.folder / MANIFEST, MANIFEST)
             bits = f"those of the {run['engine']} engine; the other one agrees to rounding only"
             self.manifest_file.write({"study": proposal.study, **run, "bits": bits,
-                                      **proposal.kept, "versions": versions()})  # fmt: skip
+                                      **proposal.history, "versions": versions()})  # fmt: skip
         except OSError as error:
             raise StudyError(
                 f"cannot write to {self.folder}: {error.strerror}; give another folder with --out"
@@ -236,8 +236,8 @@ class Store:
     def _content(self, piece: Piece) -> bytes | None:
         """Read a file's bytes; None where they are not what its name says."""
         content = piece.path.read_bytes()
-        due = named(piece, self.manifest_file.last()["identity"], content)
-        return content if piece.path.name == due else None
+        name = named(piece, self.manifest_file.last()["identity"], content)
+        return content if piece.path.name == name else None
 
     def check(self) -> list[Path]:
         """Move damaged files aside, so that they are pending again; return their new places."""

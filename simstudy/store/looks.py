@@ -91,7 +91,7 @@ def lacking(folder: Path) -> str:
     short = [part for part in parts if not part.complete]
     if not short:
         return ""
-    said = f"Incomplete: {len(parts) - len(short)} of {len(parts)} scenarios have all replicates."
+    text = f"Incomplete: {len(parts) - len(short)} of {len(parts)} scenarios have all replicates."
     none = [part.scenario for part in short if not part.there]
     some = [
         f"{part.scenario} ({part.there:,}{f' of {part.asked:,}' if part.asked else ''})"
@@ -99,14 +99,14 @@ def lacking(folder: Path) -> str:
         if part.there
     ]
     if some:
-        said += f" Begun: {_few(some)}."
+        text += f" Begun: {_few(some)}."
     if none:
-        said += f" Without any: {_few(none)}."
+        text += f" Without any: {_few(none)}."
     words = shlex.split(Store(folder).manifest().get("command", ""))
     while "--scenario" in words:
         at = words.index("--scenario")
         del words[at : at + 2]
-    return f"{said} To run the rest: {shlex.join(words)}" if words else said
+    return f"{text} To run the rest: {shlex.join(words)}" if words else text
 
 
 def rule_of(folder: Path) -> Rule:
@@ -139,23 +139,23 @@ def notes(folder: Path) -> list[str]:
     sizes = [end["replicates"] for end in ends.values()]
     goals = ", ".join(sorted({end["until"] for end in ends.values()}))
     count = " to ".join(f"{size:,}" for size in sorted({min(sizes), max(sizes)}))
-    said = [
+    sentences = [
         f"Each scenario was run on until it had reached its goal ({goals}), with {count} "
         "replicates."
     ]
     if stored["confidence"] > RULE.confidence:
-        said.append(
+        sentences.append(
             f"Every look at the verdicts has a confidence of {stored['confidence']:.4g}, so that "
             f"all looks together keep {RULE.confidence:g}."
         )
     short = [key for key, end in ends.items() if not end["reached"]]
     if short:
-        said.append(f"Not reached at the most replicates: {_few(short)}.")
+        sentences.append(f"Not reached at the most replicates: {_few(short)}.")
     without = [f"{key}: {', '.join(end['without'])}" for key, end in ends.items()
                if end.get("without")]  # fmt: skip
     if without:
-        said.append(f"Never precise, and not waited for: {_few(without)}.")
-    return said
+        sentences.append(f"Never precise, and not waited for: {_few(without)}.")
+    return sentences
 
 
 def note(folder: Path, goal: tuple[str, int], rule: Rule, ended: Mapping[str, End]) -> None:

@@ -25,8 +25,8 @@ def sealed(manifest: Mapping[str, Any]) -> bytes:
     }
     <BLANKLINE>
     """
-    said = {name: value for name, value in manifest.items() if name != "checksum"}
-    return as_json(said | {"checksum": _checksum(said)})
+    content = {name: value for name, value in manifest.items() if name != "checksum"}
+    return as_json(content | {"checksum": _checksum(content)})
 
 
 def unsealed(content: bytes, needed: Collection[str] = NEEDED) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def excerpt(manifest: Mapping[str, Any], numbers: Collection[int]) -> bytes:
     """Write what a block keeps: all but the runs, and the scenarios of these numbers alone."""
     study = manifest["study"]
     own = [{**study["scenarios"][number], "number": number} for number in numbers]
-    said = {name: value for name, value in manifest.items() if name != "runs"}
+    content = {name: value for name, value in manifest.items() if name != "runs"}
     first = manifest.get("first", {})
-    said["first"] = {s["key"]: first[s["key"]] for s in own if s["key"] in first}
-    return zlib.compress(as_json(said | {"study": {**study, "scenarios": own}}))
+    content["first"] = {s["key"]: first[s["key"]] for s in own if s["key"] in first}
+    return zlib.compress(as_json(content | {"study": {**study, "scenarios": own}}))
 
 
 def read_excerpt(content: bytes) -> dict[str, Any]:
@@ -103,14 +103,14 @@ def rebuilt(excerpts: Iterable[Mapping[str, Any]], why: str) -> dict[str, Any] |
         return None
     ordered = sorted(scenarios.values(), key=lambda s: (s["number"], s["key"]))
     plain = [{k: v for k, v in scenario.items() if k != "number"} for scenario in ordered]
-    said = f"{MANIFEST} ({why}: made again from the blocks, which know no scenario without any)"
+    content = f"{MANIFEST} ({why}: made again from the blocks, which know no scenario without any)"
     return newest | {
         "study": {**newest["study"], "replicates": replicates, "scenarios": plain},
         "runs": [],
         "first": first,
-        "accepted": [*newest["accepted"], said],
+        "accepted": [*newest["accepted"], content],
     }
 
 
-def _checksum(said: Mapping[str, Any]) -> str:
-    return hashlib.blake2b(as_json(said), digest_size=8).hexdigest()
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(as_json(content), digest_size=8).hexdigest()

@@ -21,14 +21,14 @@ class Proposal(NamedTuple):
     ----------
     study : dict
         The study with its extensions numbered.
-    kept : dict
+    history : dict
         What else stays of earlier runs, or begins.
     settled : bool
         Whether the manifest says all of that already.
     """
 
     study: dict[str, Any]
-    kept: dict[str, Any]
+    history: dict[str, Any]
     settled: bool
 
 
@@ -43,9 +43,9 @@ def begun_anew(asked: Mapping[str, Any], first: Mapping[str, Any]) -> Proposal:
         What replicate 0 gives, as `witness.answers` returns it.
     """
     study = extended(None, asked)
-    kept = {"runs": [], "identity": identity(study), "accepted": [], "revision": 0,
+    history = {"runs": [], "identity": identity(study), "accepted": [], "revision": 0,
             "first": dict(first)}  # fmt: skip
-    return Proposal(study, kept, False)
+    return Proposal(study, history, False)
 
 
 def gone_on_with(
@@ -73,13 +73,13 @@ def gone_on_with(
         )
     newer = renewed(stored["versions"], versions())
     before = stored.get("first", {})
-    other = witness.unlike(before, first)
+    other = witness.differing_answers(before, first)
     if other and not accept_code:
         raise StudyError(witness.refusal(folder, other, newer))
     study = extended(stored["study"], asked)
     changed = differences(stored["study"], study) + other + newer
     answers = witness.merged(*((first, before) if other else (before, first)))
-    kept = {
+    history = {
         "runs": stored["runs"],
         "identity": stored["identity"],
         "accepted": list(dict.fromkeys(stored["accepted"] + changed)),
@@ -87,10 +87,10 @@ def gone_on_with(
         "first": answers,
     }
     same = as_json(study) == as_json(stored["study"]) and answers == before
-    return Proposal(study, kept, same and not changed)
+    return Proposal(study, history, same and not changed)
 
 
 def identity(study: Mapping[str, Any]) -> str:
     """Hash the study that a folder is begun with: blocks of another one are told by it."""
-    said = {name: value for name, value in study.items() if name not in ("aims", "replicates")}
-    return hashlib.blake2b(as_json(said), digest_size=8).hexdigest()
+    content = {name: value for name, value in study.items() if name not in ("aims", "replicates")}
+    return hashlib.blake2b(as_json(content), digest_size=8).hexdigest()

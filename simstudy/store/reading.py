@@ -69,10 +69,10 @@ def joined(
     found = []
     for cell in own:
         parts = []
-        for span, together in blocks.items():
+        for span, files in blocks.items():
             labels = methods(numbers, *span).get(cell.estimator)
             if labels:
-                parts.append((labels, [by_name[cell.estimator] for by_name in together]))
+                parts.append((labels, [by_name[cell.estimator] for by_name in files]))
         if parts:
             found.append((cell, join_methods(cell, parts, most)))
     return found

@@ -50,8 +50,8 @@ def bits() -> str:
     except OSError:
         processor = [platform.processor(), platform.node()]
     built = np.show_config(mode="dicts")
-    said = [processor, platform.libc_ver(), built.get("Build Dependencies"), versions()]
-    return hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=8).hexdigest()
+    content = [processor, platform.libc_ver(), built.get("Build Dependencies"), versions()]
+    return hashlib.blake2b(json.dumps(content, default=str).encode(), digest_size=8).hexdigest()
 
 
 def answers(study: Study, blocks: Mapping[int, Mapping[str, Block]], made: str) -> Answers:
@@ -109,7 +109,9 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> Answers:
     return every
 
 
-def unlike(stored: Mapping[str, Any], now: Mapping[str, Any], *, fits: bool = True) -> list[str]:
+def differing_answers(
+    stored: Mapping[str, Any], now: Mapping[str, Any], *, fits: bool = True
+) -> list[str]:
     """Name what two looks at the same replicates answered otherwise.
 
     Where their last bits are not known to be the same, the estimates of fits alone are compared:
@@ -152,7 +154,7 @@ def refusal(folder: Path, lines: Sequence[str], newer: Sequence[str]) -> str:
     ----------
     folder : Path
     lines : sequence of str
-        As `unlike` returns them.
+        As `differing_answers` returns them.
     newer : sequence of str
         Versions that changed.
     """

@@ -396,6 +396,21 @@ def test_a_folder_begun_small_says_that_it_stays_in_the_loop(capsys, monkeypatch
     )
 
 
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("until", [[], ["--until", "verdict", "--max-replicates", 300]], ids=str)
+def test_a_dry_run_says_what_would_be_run_and_writes_nothing(capsys, until):
+    assert run_mine("--dry-run", *until) == cli.DONE
+    lines = capsys.readouterr().out.splitlines()
+    count = 500 if until else 12
+    assert lines[0] == f"study    mine: {count} of {count} replicates to run"
+    assert ("goal     verdict, in steps up to 300 replicates; this is the first" in lines) == bool(
+        until
+    )
+    assert "folder   results/mine (is begun)" in lines
+    assert lines[-1] == "nothing was written; the same command without --dry-run runs it"
+    assert not Path("results").exists()
+
+
 def test_nothing_could_be_fitted(path, capsys, monkeypatch):
     hurried(monkeypatch)
     path.write_text(FILE.replace("np.log(theta[0]) - theta[0] * data", "-1 / theta[0] + 0 * data"))

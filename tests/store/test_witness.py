@@ -16,7 +16,7 @@ from simstudy.models import exponential
 from simstudy.status import Status
 from simstudy.store.journal import Store
 from simstudy.store.manifest import sealed
-from simstudy.store.witness import answers, bits, unlike
+from simstudy.store.witness import answers, bits, differing_answers
 
 FILE = """
 import glob
@@ -163,10 +163,15 @@ def test_a_millionth_of_a_standard_error_is_close_on_one_machine_and_more_is_not
     (own,) = block(study, 0, 0, 1).values()
     se = own.se[:, 0]
     for share, count in ((5e-7, 0), (5e-6, 1)):
-        assert len(unlike(seen(study), seen(study, estimate=own.estimate + share * se))) == count
-        (method,) = [unlike(seen(study), seen(study, se=own.se * (1 + share)))]
+        assert (
+            len(differing_answers(seen(study), seen(study, estimate=own.estimate + share * se)))
+            == count
+        )
+        (method,) = [differing_answers(seen(study), seen(study, se=own.se * (1 + share)))]
         assert len(method) == 2 * count
-    lines = unlike(seen(study), seen(study, status=np.full_like(own.status, Status.method_error)))
+    lines = differing_answers(
+        seen(study), seen(study, status=np.full_like(own.status, Status.method_error))
+    )
     for line, label in zip(lines, ["observed", "opg"], strict=True):
         assert line.endswith(f"method {label!r}: first ok, now method_error")
 
@@ -175,9 +180,9 @@ def test_on_another_machine_estimates_alone_are_compared():
     study = rates([OBSERVED, BFGS_INVERSE], [10])
     (own,) = block(study, 0, 0, 1).values()
     here, se = seen(study), own.se[:, 0]
-    assert unlike(here, seen(study, "there", se=own.se * 1.5)) == []
-    assert unlike(here, seen(study, "there", estimate=own.estimate + 1e-4 * se)) == []
-    (line,) = unlike(here, seen(study, "there", estimate=own.estimate + 1e-2 * se))
+    assert differing_answers(here, seen(study, "there", se=own.se * 1.5)) == []
+    assert differing_answers(here, seen(study, "there", estimate=own.estimate + 1e-4 * se)) == []
+    (line,) = differing_answers(here, seen(study, "there", estimate=own.estimate + 1e-2 * se))
     assert line.startswith("replicate 0, scenario 'exponential n=10 rate=1', estimator")
     assert "estimate of rate: first " in line
 
@@ -187,8 +192,8 @@ def test_numbers_that_are_missing_or_infinite_are_alike():
     (own,) = block(study, 0, 0, 1).values()
     blank = {"se": own.se * np.nan, "upper": own.upper * np.inf, "estimate": own.estimate * np.nan}
     once = json.loads(json.dumps(seen(study, **blank)))
-    assert unlike(once, seen(study, **blank)) == []
-    assert len(unlike(once, seen(study))) == 2
+    assert differing_answers(once, seen(study, **blank)) == []
+    assert len(differing_answers(once, seen(study))) == 2
     assert bits() == bits()
 
 
@@ -219,4 +224,4 @@ def test_other_last_bits_are_the_same_study(name):
         nearly = replace(study, scenarios=changed)
         one = answers(study, {index: block(study, index, 0, 1)}, "here")
         other = answers(study, {index: block(nearly, index, 0, 1)}, "there")
-        assert unlike(one, other) == []
+        assert differing_answers(one, other) == []
