@@ -57,6 +57,14 @@ study: $(stamp)  ## Run STUDY and say where its report is
 test: $(stamp_dev)  ## Run the tests, the examples of the documentation among them
 	@$(bin)/pytest $(ARGS)
 
+# what no test of these folders does: start workers, compile much, or fit thousands of times
+quick := tests/test_architecture.py tests/test_streams.py tests/test_warning_capture.py tests/files \
+	tests/methods tests/records tests/user_code
+
+.PHONY: check
+check: lint  ## Style, types, imports and the quick tests: before every commit, within a minute
+	@$(bin)/pytest -q $(quick) $(ARGS)
+
 .PHONY: lint
 lint: $(stamp_dev)  ## Check style, types and who imports whom
 	$(bin)/ruff check

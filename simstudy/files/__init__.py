@@ -1,4 +1,5 @@
 """Writing files atomically, reading them back, and locking a results folder.
 
-Nothing here knows what the files are about.
+Every file that another program may open is written by `writing`, the lock of a folder is
+`folder_lock`. Nothing here knows what the files are about.
 """
