@@ -229,9 +229,8 @@ def check_method_takes_leading_axes(method: Wald, case: Case) -> None:
     alone = [case_fitted(case.name, i) for i in range(len(case.data))]
     places = [place_of(one.fit) for one in alone]
     given = [sourced(method, one) for one in alone]
-    supports = case.model.supports
     single = [
-        method.answer(place, ready, 0.9, supports)
+        method.answer(place, ready, 0.9, case.model)
         for place, ready in zip(places, given, strict=True)
     ]
     at_once = type(places[0])(
@@ -241,12 +240,12 @@ def check_method_takes_leading_axes(method: Wald, case: Case) -> None:
         }
     )
     ready = tuple(stacked(values) for values in zip(*given, strict=True))
-    flat = method.answer(at_once, ready, 0.9, supports)
+    flat = method.answer(at_once, ready, 0.9, case.model)
     deep = method.answer(
         type(at_once)(**{f.name: getattr(at_once, f.name)[None, :, None] for f in fields(at_once)}),
         tuple(values[None, :, None] for values in ready),
         0.9,
-        supports,
+        case.model,
     )
     for name in ("se", "lower", "upper", "status"):
         expected = np.stack([getattr(one, name) for one in single])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from simstudy.design.scenario import Scenario
 from simstudy.errors import StudyError
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
-from simstudy.estimators.protocol import Estimator
+from simstudy.estimators.protocol import Estimator, describe
+from simstudy.likelihood.estimands import quantities
 from simstudy.likelihood.supports import inside
 from simstudy.records.block import COLUMNS
 
@@ -147,8 +149,8 @@ def check_truth(
                 "real number for each parameter"
             )
         for estimator in answering:
-            if isinstance(estimator, MaximumLikelihood) and name in estimator.parameters:
-                support = estimator.model.supports[estimator.parameters.index(name)]
+            if isinstance(estimator, MaximumLikelihood) and name in estimator.model.names:
+                support = estimator.model.supports[estimator.model.names.index(name)]
                 if not inside(np.array([value]), (support,)).all():
                     raise StudyError(
                         f"scenario {scenario.key!r}: the truth of {name!r} is {value!r}, outside "
@@ -159,3 +161,41 @@ def check_truth(
             f"scenario {scenario.key!r} has an empty truth; name at least one of "
             f"{', '.join(sorted(known))}"
         )
+    completed_truth(scenario, answering)
+
+
+def completed_truth(scenario: Scenario, answering: Sequence[Estimator]) -> Mapping[str, Any]:
+    """Return a scenario's truth, with estimands that it does not name computed from parameters.
+
+    Raises
+    ------
+    StudyError
+        When an estimand fails at the truth or is not one finite real number there, or two
+        estimators compute different truths of one name.
+    """
+    truth = dict(scenario.truth)
+    for estimator in answering:
+        if not isinstance(estimator, MaximumLikelihood):
+            continue
+        model = estimator.model
+        lacking = [name for name in model.estimands if name not in scenario.truth]
+        if not lacking or any(name not in scenario.truth for name in model.names):
+            continue
+        here = f"scenario {scenario.key!r}, model {model.name!r}"
+        theta = np.array([scenario.truth[name] for name in model.names], dtype=float)
+        try:
+            found = dict(zip(model.reported, quantities(model, theta).tolist(), strict=True))
+        except Exception as error:
+            raise StudyError(f"{here}: at the truth, {describe(error)}") from error
+        for name in lacking:
+            if not np.isfinite(found[name]):
+                raise StudyError(
+                    f"{here}: the estimand {name!r} is {found[name]} at the truth; due is one "
+                    "finite real number"
+                )
+            if truth.setdefault(name, found[name]) != found[name]:
+                raise StudyError(
+                    f"{here}: the estimand {name!r} is {found[name]:g} at the truth, for another "
+                    f"estimator it is {truth[name]:g}; give one of them another name"
+                )
+    return truth

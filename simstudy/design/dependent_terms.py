@@ -181,7 +181,7 @@ def _points(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -> lis
 def truth_or_start(estimator: MaximumLikelihood, scenario: Scenario, start: Array) -> Array:
     """Return theta `(p,)`: the truth, with the start where a parameter has none."""
     return np.array(
-        [scenario.truth.get(name, start[j]) for j, name in enumerate(estimator.parameters)],
+        [scenario.truth.get(name, start[j]) for j, name in enumerate(estimator.model.names)],
         dtype=float,
     )
 

@@ -125,7 +125,7 @@ def _test_cells(study: Study, draws: int, seconds: float) -> list[dict[str, obje
     rows = []
     for index, (scenario, estimator) in enumerate(cells):
         row = {"scenario": scenario.key, "estimator": estimator.name, "available": draws}
-        rows.append(row | finding_row(scenario, estimator.parameters, *found[index], edge))
+        rows.append(row | finding_row(scenario, estimator.model.names, *found[index], edge))
     return rows
 
 
@@ -155,12 +155,12 @@ def _test_cell(
     left: float,
 ) -> tuple[CellTests | ImpossibleData | str, int]:
     """Test one cell, or return why it cannot be tested; and how many data sets were looked at."""
-    missing = [name for name in estimator.parameters if name not in scenario.truth]
+    missing = [name for name in estimator.model.names if name not in scenario.truth]
     if missing:
         return f"the truth of {', '.join(missing)} is not given", 0
     if draws < FEWEST:
         return f"it takes {FEWEST} replicates", 0
-    theta = np.array([scenario.truth[name] for name in estimator.parameters], dtype=float)
+    theta = np.array([scenario.truth[name] for name in estimator.model.names], dtype=float)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         if math.isfinite(left):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,10 @@ class Study:
         """Return the estimators that answer for a scenario."""
         return [e for e in self.estimators if not scenario.only or e.name in scenario.only]
 
+    def truth(self, scenario: Scenario) -> Mapping[str, Any]:
+        """Return the mechanism's truth, with estimands that it does not name computed from it."""
+        return definition.completed_truth(scenario, self.answering(scenario))
+
     def part(self, methods: Mapping[str, Collection[str]]) -> Study:
         """Return the study with these methods alone, by estimator; truths stay as they are."""
         estimators = [
@@ -95,7 +100,7 @@ class Study:
         scenario = self.scenarios[index]
         return [
             Cell(
-                scenario.key, scenario.factors, scenario.truth, estimator.name,
+                scenario.key, scenario.factors, self.truth(scenario), estimator.name,
                 tuple(estimator.parameters), tuple(estimator.labels),
             )
             for estimator in self.answering(scenario)

@@ -31,6 +31,7 @@ from simstudy.engines.stacking import grouped
 from simstudy.estimators.answering import answer_all_fits, answer_one_fit, fitted_of
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Draws, checked, finished, write
+from simstudy.likelihood.estimands import quantities
 from simstudy.likelihood.objective import traceable
 from simstudy.likelihood.points import conditioning
 from simstudy.likelihood.supports import from_working, to_working
@@ -177,7 +178,7 @@ def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes:
         block.status[lanes.rows[k]] = audit["status"][lanes.rows[k]] = standing.status
     block.status[lanes.rows[good]] = Status.ok
     audit["status"][lanes.rows[good]] = Status.ok
-    block.estimate[lanes.rows[good]] = place.theta[good]
+    block.estimate[lanes.rows[good]] = quantities(estimator.model, place.theta[good])
     for m, method in enumerate(estimator.methods):
         chosen = good & draws.asked[lanes.rows, m]
         if not (isinstance(method, Wald) and in_programs(method) and chosen.any()):
@@ -187,7 +188,7 @@ def _write_fits(estimator: MaximumLikelihood, draws: Draws, block: Block, lanes:
             place.theta[chosen], place.loglik[chosen], place.edm[chosen], place.hessian[chosen]
         )
         given = tuple(lanes.sources[source][chosen] for source in method.sources)
-        inference = method.answer(here, given, draws.level, estimator.model.supports)
+        inference = method.answer(here, given, draws.level, estimator.model)
         write(block, lanes.rows[chosen], m, inference)
         block.seconds[lanes.rows[chosen], m] = (time.perf_counter() - began) / chosen.sum()
 

@@ -154,8 +154,8 @@ def _at_once(
         np.stack([fits[b].fit.hessian for b in rows]),
     )
     given = tuple(stacked([sourced[b][s] for b in rows]) for s in method.sources)
-    supports = fits[rows[0]].target.model.supports
-    write(block, np.array(rows), m, method.answer(place, given, draws.level, supports))
+    model = fits[rows[0]].target.model
+    write(block, np.array(rows), m, method.answer(place, given, draws.level, model))
 
 
 def _raise(error: BaseException, estimator: Answering, method: Method) -> NoReturn:

@@ -12,7 +12,7 @@ import numpy as np
 
 from simstudy.arrays import Array, Data
 from simstudy.estimators.protocol import Draws, describe, finished, write
-from simstudy.methods.intervals import wald
+from simstudy.methods.intervals import Summary, wald
 from simstudy.methods.protocol import Inference
 from simstudy.records.block import AnswerError, Block, empty, numbers_due
 from simstudy.status import Status
@@ -95,7 +95,11 @@ class FunctionEstimator:
             )
         values = np.array([self._numbers(name, answer[name]) for name in self.parameters])
         theta, se = values[:, 0], values[:, 1]
-        ends = (values[:, 2], values[:, 3]) if values.shape[1] == 4 else wald(theta, se, level, ())
+        ends = (
+            (values[:, 2], values[:, 3])
+            if values.shape[1] == 4
+            else wald(Summary(theta, se, level))
+        )
         good = np.isfinite(theta).all()
         block.audit["success"][b] = good
         block.audit["status"][b] = Status.ok if good else Status.not_converged

@@ -13,6 +13,7 @@ import numpy as np
 from simstudy.arrays import Array, Data
 from simstudy.estimators.answering import answer_all_fits, answer_one_fit, fitted_of
 from simstudy.estimators.protocol import Draws, describe, finished
+from simstudy.likelihood.estimands import quantities
 from simstudy.likelihood.fit import Fit, maximize, plain
 from simstudy.likelihood.model import Model
 from simstudy.likelihood.objective import Objective, objective, own_derivatives
@@ -107,8 +108,8 @@ class MaximumLikelihood:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the model's parameters."""
-        return self.model.names
+        """Names of the model's parameters, then of its estimands."""
+        return self.model.reported
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -205,7 +206,7 @@ class MaximumLikelihood:
         block.status[b] = fit.status
         if fit.status != Status.ok:
             return None, fit.message
-        block.estimate[b] = fit.theta
+        block.estimate[b] = quantities(self.model, fit.theta)
         told = self.restarts or not fit.success
         return fitted_of(draws, b, target, fit), fit.message if told else ""
 

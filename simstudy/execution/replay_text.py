@@ -32,7 +32,7 @@ def show(study: Study, index: int, replicate: int, again: Replay | None = None) 
     lines = [
         f"{study.name}, scenario {index} ({scenario.key}), replicate {replicate}, seed "
         f"{study.seed}",
-        "truth  " + ", ".join(f"{name} {value:g}" for name, value in scenario.truth.items()),
+        "truth  " + ", ".join(f"{name} {value:g}" for name, value in study.truth(scenario).items()),
         "",
         *_data(again.data),
     ]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from simstudy.arrays import Array, Data
-from simstudy.likelihood.supports import SHORT, Support
+from simstudy.likelihood.supports import REAL, SHORT, Support
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ class Model:
     draw : callable, optional
         `draw(rng, theta, data) -> data`, new data like these from the model at theta: as many, with
         the same covariates, limits and other things that are given. For methods that simulate.
+    estimands : mapping of str to callable, optional
+        `estimand(theta) -> float`: functions of theta that are reported beside the parameters, by
+        every method. Their standard errors are the delta method's, where a method resamples those
+        of the resampled estimands.
 
     Raises
     ------
@@ -68,6 +73,7 @@ class Model:
     hessian: Callable[[Array, Data], Array] | None = None
     expected: Callable[[Array, Data], Array] | None = None
     draw: Callable[[np.random.Generator, Array, Data], Data] | None = None
+    estimands: Mapping[str, Callable[[Array], Any]] = field(default_factory=dict)
     names: tuple[str, ...] = field(init=False, repr=False)
     supports: tuple[Support, ...] = field(init=False, repr=False)
 
@@ -91,5 +97,22 @@ class Model:
                     f"allowed are {', '.join(map(repr, SHORT))}, and simstudy.interval(lower, "
                     "upper) for one with its own ends"
                 )
+        both = sorted(set(self.estimands) & set(self.parameters))
+        if both:
+            raise ValueError(
+                f"model {self.name!r}: {both[0]!r} is a parameter and an estimand; give the "
+                "estimand another name"
+            )
+        object.__setattr__(self, "estimands", dict(self.estimands))
         object.__setattr__(self, "names", tuple(self.parameters))
         object.__setattr__(self, "supports", tuple(supports))
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """Names of the q quantities that are reported: the parameters, then the estimands."""
+        return (*self.names, *self.estimands)
+
+    @property
+    def reported_supports(self) -> tuple[Support, ...]:
+        """Supports of all that is reported; an estimand may be any real number."""
+        return (*self.supports, *[REAL] * len(self.estimands))

@@ -72,11 +72,11 @@ class OptimizerInverse:
 
     def __call__(self, fitted: Fitted, *sourced: Any) -> Inference:
         """Answer for one fit; the interval is around the fit's estimate."""
-        theta, supports = fitted.fit.theta, fitted.target.model.supports
+        theta, model = fitted.fit.theta, fitted.target.model
         covariance = self.matrix(fitted, *sourced)
         # Nothing was learned of the curvature: the matrix is the one that the optimizer began with.
         still = np.array_equal(sourced[0].inverse, np.eye(len(theta)))
         status = np.int8(sourced[0].status)
         if still and status == Status.ok:
             status = np.int8(Status.no_step)
-        return standard(theta, covariance, status, self.interval, fitted.level, supports)
+        return standard(theta, covariance, status, self.interval, fitted.level, model)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from simstudy.arrays import Array
+from simstudy.likelihood.estimands import quantities
 from simstudy.methods.intervals import Interval, wald
 from simstudy.methods.protocol import Fitted, Inference, Sample, Source
 from simstudy.methods.standard import standard
@@ -138,9 +139,10 @@ class Resampling:
     resamples : callable
         What `Refits` takes.
     covariance : callable
-        `covariance(thetas) -> (p, p)` from the estimates `(R, p)` of the refits that succeeded.
+        `covariance(thetas) -> (p, p)` from the estimates `(R, p)` of the refits that succeeded;
+        estimands, mapped, stand beside the parameters.
     interval : callable
-        `interval(theta, se, level, supports) -> (lower, upper)`.
+        `interval(summary) -> (lower, upper)`, such as those of `simstudy.methods.intervals`.
     spared : float
         The share of refits that may fail; no answer where more do, fewer are counted in the audit.
 
@@ -165,10 +167,12 @@ class Resampling:
         return (Refits(self.resamples),)
 
     def matrix(self, fitted: Fitted, thetas: Array) -> Array:
-        """Return the covariance `(p, p)`; nan where fewer than two refits succeeded."""
+        """Return the covariance `(q, q)` of all quantities; nan of fewer than two refits."""
         done = thetas[np.isfinite(thetas).all(axis=-1)]
         p = thetas.shape[-1]
-        return self.covariance(done) if len(done) > 1 else np.full((p, p), np.nan)
+        if len(done) < 2:
+            return np.full((p, p), np.nan)
+        return self.covariance(quantities(fitted.target.model, done))
 
     def __call__(self, fitted: Fitted, *sourced: Any) -> Inference:
         """Answer for one fit."""
@@ -179,6 +183,9 @@ class Resampling:
         if not lost:
             covariance = self.matrix(fitted, thetas)
         status = np.int8(Status.refits_failed if lost else Status.ok)
-        supports = fitted.target.model.supports
-        answer = standard(theta, covariance, status, self.interval, fitted.level, supports)
+        done = thetas[np.isfinite(thetas).all(axis=-1)]
+        answer = standard(
+            theta, covariance, status, self.interval, fitted.level, fitted.target.model,
+            resampled=done if len(done) else np.full((1, len(theta)), np.nan),
+        )  # fmt: skip
         return replace(answer, failed=failed)

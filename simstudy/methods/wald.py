@@ -9,7 +9,7 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.curvature import Curvature, Differenced
-from simstudy.likelihood.supports import Support
+from simstudy.likelihood.model import Model
 from simstudy.methods.covariance import Formula, Place, diagnose, place_of, reads
 from simstudy.methods.intervals import Interval, wald
 from simstudy.methods.protocol import Fitted, Inference, Source
@@ -41,7 +41,7 @@ class Wald:
     hessian, scores : Source or None
         Where H and S come from; None for what the formula does not use.
     interval : callable
-        `interval(theta, se, level, supports) -> (lower, upper)`.
+        `interval(summary) -> (lower, upper)`, of a `simstudy.methods.intervals.Summary`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Wald:
         return tuple(source for source in (self.hessian, self.scores) if source is not None)
 
     def answer(
-        self, place: Place, sourced: tuple[Array, ...], level: float, supports: tuple[Support, ...]
+        self, place: Place, sourced: tuple[Array, ...], level: float, model: Model
     ) -> Inference:
         """Answer for fits with any leading axes.
 
@@ -93,10 +93,10 @@ class Wald:
         sourced : tuple of (..., p, p) or Differenced
             What the sources returned, in their order.
         level : float
-        supports : tuple of str
+        model : Model
         """
         found = self.covariances(place, sourced)
-        inference = standard(place.theta, *found, self.interval, level, supports)
+        inference = standard(place.theta, *found, self.interval, level, model)
         errors = [one.error.max(axis=-1) for one in sourced if isinstance(one, Differenced)]
         return replace(inference, error=np.max(errors, axis=0)) if errors else inference
 
@@ -123,5 +123,4 @@ class Wald:
 
     def __call__(self, fitted: Fitted, *sourced: Any) -> Inference:
         """Answer for one fit."""
-        supports = fitted.target.model.supports
-        return self.answer(place_of(fitted.fit), sourced, fitted.level, supports)
+        return self.answer(place_of(fitted.fit), sourced, fitted.level, fitted.target.model)

@@ -51,7 +51,7 @@ def describe(study: Study, reference: Reference | None) -> dict[str, Any]:
                 "key": scenario.key,
                 "mechanism": scenario.mechanism.name,
                 "factors": {name: _plain(value) for name, value in scenario.factors.items()},
-                "truth": {name: float(value) for name, value in scenario.truth.items()},
+                "truth": {name: float(value) for name, value in study.truth(scenario).items()},
                 "only": list(scenario.only),
                 "code": write(
                     [scenario.mechanism.draw, scenario.mechanism.truth, *_texts(scenario)]
@@ -188,6 +188,7 @@ def _estimator(estimator: Estimator, write: Callable[[Any], str]) -> dict[str, A
         model = estimator.model
         handed = [getattr(model, field.name) for field in dataclasses.fields(model)]
         code = [value for value in handed if callable(value)]
+        code += list(model.estimands.values())
         code += [support for support in model.supports if support.name not in SHORT]
     entry: dict[str, Any] = {
         "name": estimator.name,

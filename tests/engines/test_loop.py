@@ -228,8 +228,9 @@ class Own:
         if fitted.fit.theta[0] < 1:
             raise ArithmeticError("no such covariance")
         covariance = 4 * np.linalg.inv(fitted.fit.hessian)
-        supports = fitted.target.model.supports
-        return standard(fitted.fit.theta, covariance, np.int8(0), wald, fitted.level, supports)
+        return standard(
+            fitted.fit.theta, covariance, np.int8(0), wald, fitted.level, fitted.target.model
+        )
 
 
 @pytest.mark.parametrize(

@@ -473,10 +473,10 @@ def saying(*given):
         (saying(HALF, -ONE, ONE * np.inf, 0), Status.ok),
         (saying(HALF, -ONE, ONE, Status.saddle), Status.saddle),
         (Wald("saying", invert_hessian := lambda c: invert(c.hessian), ExactHessian(),
-              interval=lambda theta, se, level, supports: (theta - se, theta * np.nan)),
+              interval=lambda of: (of.theta - of.se, of.theta * np.nan)),
          Status.not_finite),
         (Wald("saying", invert_hessian, ExactHessian(),
-              interval=lambda theta, se, level, supports: (theta + se, theta - se)),
+              interval=lambda of: (of.theta + of.se, of.theta - of.se)),
          Status.crossed_limits),
     ],
 )  # fmt: skip

@@ -291,11 +291,11 @@ def test_inverse_of_the_working_scale_is_turned_into_the_parameters_own():
         ([np.nan, np.nan], Status.saddle, Status.saddle),
     ],
 )
-@pytest.mark.parametrize("interval", [wald, lambda theta, *_: (theta - 1, theta + 1)])
+@pytest.mark.parametrize("interval", [wald, lambda of: (of.theta - 1, of.theta + 1)])
 def test_one_bad_variance_takes_the_answer(variances, given, expected, interval):
     """Never a clipped variance, never an answer for some of the parameters only."""
-    supports = ("real", "real")
-    found = standard(np.zeros(2), np.diag(variances), np.int8(given), interval, 0.95, supports)
+    model = Model("two", {"a": "real", "b": "real"}, np.zeros, lambda theta, data: data)
+    found = standard(np.zeros(2), np.diag(variances), np.int8(given), interval, 0.95, model)
     assert found.status == expected
     for values in (found.se, found.lower, found.upper):
         assert np.isnan(values).all() == (expected != Status.ok)
