@@ -20,7 +20,7 @@ MANY_JOBS = 64
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a study is run. None of it changes a number but the seed and, in last bits, the engine.
+    """How a study is run: of these only the seed, and in last bits the engine, change a number.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Plan:
     folder, shown : Path
         The results folder, and how it is called where the run was started.
     begun : bool
-        Whether the folder holds results that the run goes on with.
+        Whether the folder holds results; the run goes on with them, or moves them aside.
     job : Job
         What is the same in all tasks, the engine too.
     why : str
@@ -90,14 +90,12 @@ class Plan:
 
     def __str__(self) -> str:
         """Say it in lines."""
-        count = sum(part.left for part in self.pending)
-        if self.begun:
-            where = "holds results of this study, which stay"
-        else:
-            where = "is begun" if not self.options.fresh else "is begun anew"
+        left = sum(part.left for part in self.pending)
+        asked = sum(part.asked for part in self.pending)
         lines = [
-            f"study    {self.study.name}: {count:,} of {self.asked:,} replicates to run",
-            f"folder   {printable(str(self.shown))} ({where})",
+            f"study    {self.study.name}: {left:,} of {asked:,} replicates to run, "
+            f"{asked - left:,} stored",
+            f"folder   {printable(str(self.shown))} ({self._where()})",
             f"engine   {self.job.engine} ({printable(self.why)})",
             f"workers  {self._workers()}",
             f"time     {self._time()}",
@@ -111,6 +109,13 @@ class Plan:
                             "first")  # fmt: skip
         return "\n".join(lines)
 
+    def _where(self) -> str:
+        """Say what becomes of the folder."""
+        if not self.begun:
+            return "is begun"
+        fresh = self.options.fresh
+        return "begun anew; what it holds is moved aside" if fresh else "what it holds stays"
+
     def _workers(self) -> str:
         """Say who does the work."""
         if self.options.executor is not None:
@@ -121,12 +126,11 @@ class Plan:
         """Say how long it may take."""
         if self.price is None:
             return "unknown: no replicate was timed"
-        each = self.price / self.options.workers
         where = "one process" if self.options.workers == 1 else f"{self.options.workers} workers"
-        by = "replicate 0 of each scenario was timed"
+        each = f"about {duration(self.price / self.options.workers)} in {where}"
         if self.job.engine == "batched":
-            return f"less than {duration(each)}, which the loop engine would take in {where} ({by})"
-        return f"about {duration(each)} in {where} ({by})"
+            return f"at most {each}, which the loop engine would take, and some to compile"
+        return f"{each}, by the time of replicate 0 of each scenario"
 
 
 def preflight(study: Study, options: Options) -> Plan:
@@ -166,7 +170,7 @@ def preflight(study: Study, options: Options) -> Plan:
     sizes = (size, size) if size else block_sizes(job.engine, study, pace, options.workers)
     tasks = _pending(study, options, store, chosen, look)
     return Plan(
-        study, options, store.folder, shown, stored and not options.fresh, job, why, differing,
+        study, options, store.folder, shown, stored, job, why, differing,
         look, sizes, _counts(study, options, chosen, tasks), _price(study, look, tasks),
         time.monotonic() - began,
     )  # fmt: skip

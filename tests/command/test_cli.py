@@ -402,7 +402,7 @@ def test_a_dry_run_says_what_would_be_run_and_writes_nothing(capsys, until):
     assert run_mine("--dry-run", *until) == cli.DONE
     lines = capsys.readouterr().out.splitlines()
     count = 500 if until else 12
-    assert lines[0] == f"study    mine: {count} of {count} replicates to run"
+    assert lines[0] == f"study    mine: {count} of {count} replicates to run, 0 stored"
     assert ("goal     verdict, in steps up to 300 replicates; this is the first" in lines) == bool(
         until
     )

@@ -41,7 +41,7 @@ def content(folder):
 def test_a_plan_is_printed_and_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = str(planned(None)).splitlines()
-    assert lines[0] == "study    mine: 24 of 24 replicates to run"
+    assert lines[0] == "study    mine: 24 of 24 replicates to run, 0 stored"
     assert lines[1] == "folder   results/mine (is begun)"
     assert lines[2] == "engine   loop (asked for)"
     assert lines[3] == "workers  this process alone"
@@ -77,7 +77,22 @@ def test_what_is_pending_is_what_is_then_run(tmp_path, situation):
     plan = planned(folder, **now)
     assert content(tmp_path) == stored
     assert [part.left for part in plan.pending] == due
+    assert f"mine: {sum(due)} of {sum(part.asked for part in plan.pending)} " in str(plan)
     assert execute(plan).computed == sum(due)
+
+
+@pytest.mark.parametrize(
+    ("begun", "fresh", "said"),
+    [
+        (False, True, "is begun"),
+        (True, False, "what it holds stays"),
+        (True, True, "begun anew; what it holds is moved aside"),
+    ],
+)
+def test_a_plan_says_what_becomes_of_the_folder(tmp_path, begun, fresh, said):
+    if begun:
+        execute(planned(tmp_path / "r", replicates=5))
+    assert f"r ({said})\n" in str(planned(tmp_path / "r", fresh=fresh))
 
 
 def test_a_plan_that_is_executed_gives_the_rows_of_a_run(tmp_path):
