@@ -13,7 +13,6 @@ from simstudy.arrays import Array
 from simstudy.engines import newton, programs
 from simstudy.engines.stacking import Group, stacked
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
-from simstudy.likelihood.curvature import Differenced
 from simstudy.likelihood.fit import Fit
 from simstudy.likelihood.objective import Objective, natural_hessian, own_derivatives
 from simstudy.likelihood.points import conditioning
@@ -22,11 +21,8 @@ from simstudy.likelihood.supports import Support, from_working, slopes, to_worki
 from simstudy.likelihood.verdict import NO_MAXIMUM, closer
 from simstudy.methods.covariance import Place
 from simstudy.methods.protocol import Source
-from simstudy.methods.sources import ExactHessian, ExactScores, RiseHessian
 from simstudy.methods.wald import Wald
 from simstudy.status import Status
-
-IN_PROGRAMS = (ExactHessian, ExactScores, RiseHessian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +39,23 @@ class Lanes:
     ends: Mapping[int, Standing]
 
 
+def in_batches(source: Source) -> bool:
+    """Tell whether a source says how it is computed for many fits at once."""
+    return hasattr(source, "for_batch")
+
+
 def in_programs(method: Any) -> bool:
     """Tell whether a method answers from arrays that the programs make."""
-    sources = method.sources
-    return isinstance(method, Wald) and all(isinstance(s, IN_PROGRAMS) for s in sources)
+    return isinstance(method, Wald) and all(map(in_batches, method.sources))
 
 
 def run_lanes(estimator: MaximumLikelihood, group: Group) -> Lanes:
     """Run the fits of one group through its program, a fixed number of lanes at a time."""
     began = time.perf_counter() - programs.compiling()
     model = estimator.model
-    sources = {s for m in estimator.methods if in_programs(m) for s in m.sources}
-    wanted = tuple(any(isinstance(s, kind) for s in sources) for kind in IN_PROGRAMS[1:])
-    program = programs.program(model.loglik, model.supports, *wanted)
+    every = dict.fromkeys(s for m in estimator.methods for s in m.sources if in_batches(s))
+    sources = tuple(sorted(every, key=repr))
+    program = programs.program(model.loglik, model.supports, sources)
     width = programs.width_of(group.length, len(model.names))
     found = programs.in_lanes(
         program,
@@ -71,12 +71,7 @@ def run_lanes(estimator: MaximumLikelihood, group: Group) -> Lanes:
     )  # fmt: skip
     hessian = natural_hessian(found["gradient"], found["hessian"], theta, model.supports)
     place = Place(theta, -found["value"], found["edm"], hessian)
-    given: dict[Source, Array] = {ExactHessian(): hessian}
-    if wanted[0]:
-        given[ExactScores()] = found["meat"]
-    if wanted[1]:
-        rise = natural_hessian(found["rise_gradient"], found["rise"], theta, model.supports)
-        given[RiseHessian()] = Differenced(rise, found["rise_error"], found["rise_status"])
+    given = {source: found[source] for source in sources}
     gradient = found["gradient"] / slopes(theta, model.supports)[0]
     spent = time.perf_counter() - programs.compiling() - began
     rows = np.array([member.row for member in group.members])

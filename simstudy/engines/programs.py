@@ -16,6 +16,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ import numpy as np
 from simstudy.arrays import Array, Data
 from simstudy.engines.newton import along_axes, near, newton
 from simstudy.garbage_collection import gc_paused
-from simstudy.likelihood.axes import axes_of
-from simstudy.likelihood.extrapolation import differenced
+from simstudy.likelihood.curvature import Differenced, joined
 from simstudy.likelihood.supports import Support
+from simstudy.methods.protocol import Batch, LogLikelihood
 
 # One thread per process. Without the fusion emitters and LLVM's expensive passes a program compiles
 # in a third of the time and runs as fast, or 1.1 times as long for a regression.
@@ -105,7 +106,7 @@ def width_of(length: int, p: int) -> int:
 
 def in_lanes(
     program: Callable[..., Any], inputs: Callable[[Array], tuple[Any, ...]], total: int, width: int
-) -> dict[str, Array]:
+) -> dict[Any, Any]:
     """Run a program over all data sets, a few at a time.
 
     Where the device has not enough memory, half as many at a time.
@@ -120,12 +121,12 @@ def in_lanes(
         Data sets, and lanes; the last lanes are filled with copies.
     """
     errors, first = load().errors, 0
-    pieces: list[dict[str, Array]] = []
+    pieces: list[dict[Any, Any]] = []
     while first < total:
         chosen = inputs(np.minimum(np.arange(first, first + width), total - 1))
         try:
             out = program(*chosen)
-            pieces.append({k: np.asarray(v)[: total - first] for k, v in out.items()})
+            pieces.append({k: _on_host(v)[: total - first] for k, v in out.items()})
         except errors.JaxRuntimeError as error:
             if width == 1 or "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -133,7 +134,12 @@ def in_lanes(
             _tell(f"out of device memory: {width} data sets at a time from here on")
         else:
             first += width
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    return {name: joined([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _on_host(values: Any) -> Any:
+    """Return an array of the device as one of NumPy."""
+    return values if isinstance(values, Differenced) else np.asarray(values)
 
 
 @functools.cache
@@ -144,23 +150,37 @@ def _tell(text: str) -> None:
 
 @functools.lru_cache(maxsize=64)
 def program(
-    loglik: Callable[[Array, Data], Array], supports: tuple[Support, ...], meat: bool, rise: bool
-) -> Callable[..., dict[str, Array]]:
-    """Compile fit, polish and curvature of one data set, for many at once."""
-    jax = load()
+    loglik: LogLikelihood, supports: tuple[Support, ...], sources: tuple[Any, ...]
+) -> Callable[..., dict[Any, Any]]:
+    """Compile fit, polish and curvature of one data set, for many at once.
 
-    def one(start: Array, data: Data, weights: Array) -> dict[str, Array]:
+    What the program returns maps names of the fit's arrays, and the sources, to what was found.
+    """
+    jax = load()
+    traced = [source for source in sources if hasattr(source, "in_program")]
+
+    def one(start: Array, data: Data, weights: Array) -> tuple[dict[str, Array], list[Array]]:
         f, to_theta = _objective(loglik, supports, data, weights)
         found = newton(f, near(f, start))
         found["rises"], found["axes"] = _rises(f, found)
-        if meat:
-            theta = to_theta(found["working"])
-            scores = jax.jacfwd(loglik)(theta, data)
-            found["meat"] = (scores * weights[:, None]).T @ scores
+        theta = to_theta(found["working"])
+        return found, [s.in_program(loglik, theta, data, weights) for s in traced]
+
+    fits, values = _once(jax.vmap(one)), _values(loglik, supports)
+
+    def run(starts: Array, data: Data, weights: Array) -> dict[Any, Any]:
+        fit, extra = jax.tree_util.tree_map(np.asarray, fits(starts, data, weights))
+        held = functools.cache(lambda: jax.device_put((data, weights)))
+        batch = Batch(
+            supports, fit["working"], fit["value"], fit["gradient"], fit["hessian"],
+            lambda points: np.asarray(values(points, *held())),
+        )  # fmt: skip
+        own = dict(zip(traced, extra, strict=True))
+        found: dict[Any, Any] = {s: s.for_batch(replace(batch, traced=own.get(s))) for s in sources}
+        found |= fit
         return found
 
-    fits = _once(jax.vmap(one))
-    return _with_differences(fits, _values(loglik, supports)) if rise else fits
+    return run
 
 
 def _rises(f: Callable[[Array], Array], found: dict[str, Array]) -> tuple[Array, Array]:
@@ -179,31 +199,6 @@ def _values(
         return jax.numpy.where(jax.numpy.isnan(found), jax.numpy.inf, found)
 
     return _once(jax.vmap(one))
-
-
-def _with_differences(
-    fits: Callable[..., dict[str, Array]], values: Callable[..., Array]
-) -> Callable[..., dict[str, Array]]:
-    """Add the Hessian by differences at the place where each fit ended."""
-
-    def run(starts: Array, data: Data, weights: Array) -> dict[str, Array]:
-        found = {name: np.asarray(value) for name, value in fits(starts, data, weights).items()}
-        data, weights = load().device_put((data, weights))
-
-        def f(points: Array) -> Array:
-            return np.asarray(values(points, data, weights))
-
-        x, hessian = found["working"], found["hessian"]
-        usable = np.isfinite(hessian).all(axis=(-1, -2), keepdims=True)
-        axes = axes_of(np.where(usable, hessian, np.eye(x.shape[-1])))
-        with np.errstate(all="ignore"):
-            gradient, rise = differenced(f, x, found["value"], axes)
-        return found | {
-            "rise_gradient": gradient, "rise": rise.matrix, "rise_error": rise.error,
-            "rise_status": rise.status,
-        }  # fmt: skip
-
-    return run
 
 
 @functools.lru_cache(maxsize=64)

@@ -62,6 +62,14 @@ def stacked(found: Sequence[Any]) -> Any:
     return np.stack(found)
 
 
+def joined(found: Sequence[Any]) -> Any:
+    """Put what a source returned for several batches one after another."""
+    if isinstance(found[0], Differenced):
+        parts = ([getattr(one, name) for one in found] for name in ("matrix", "error", "status"))
+        return Differenced(*map(np.concatenate, parts))
+    return np.concatenate(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Inverse:
     """An inverse `(..., p, p)`, nan where there is none, and the `Status` `(...)` that says why."""

@@ -16,9 +16,13 @@ import numpy as np
 
 from simstudy.arrays import Array, Data, observations
 from simstudy.likelihood.fit import Fit
-from simstudy.likelihood.objective import Objective
+from simstudy.likelihood.noise import Values
+from simstudy.likelihood.objective import Objective, natural_hessian
 from simstudy.likelihood.refits import refits
+from simstudy.likelihood.supports import Support, from_working
 from simstudy.streams import Stream
+
+LogLikelihood = Callable[[Array, Data], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,37 @@ class Inference:
     error: Array | float = np.nan
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Fits of B data sets as a program left them: what a source answers from for all at once.
+
+    Attributes
+    ----------
+    supports : tuple of Support
+    working : (B, p)
+        The estimates on the working scale.
+    value, gradient, hessian : (B,), (B, p), (B, p, p)
+        f, the negative log-likelihood, and its derivatives there, on the working scale.
+    values : callable
+        f of every data set at m points of the working scale each: `(B, m, p)` to `(B, m)`.
+    traced : (B, ...) or None
+        What `in_program` of the source gave.
+    """
+
+    supports: tuple[Support, ...]
+    working: Array
+    value: Array
+    gradient: Array
+    hessian: Array
+    values: Values
+    traced: Array | None = None
+
+    def natural(self, gradient: Array, hessian: Array) -> Array:
+        """Turn Hessians `(B, p, p)` on the working scale into those with respect to theta."""
+        theta = from_working(self.working, self.supports)
+        return natural_hessian(gradient, hessian, theta, self.supports)
+
+
 class Source(Protocol):
     """Something computed once per fit. Equal sources are computed once; hashable, so frozen.
 
@@ -109,6 +144,11 @@ class Source(Protocol):
     the log-likelihood for those of single observations (scores, resamples) says so by an attribute
     `by_observation = True`: it is refused where terms look at other observations. One that refits
     may say how often before work starts: `count_refits(sample) -> int`.
+
+    One that can answer for many fits at once says how, and the batched engine calls it so:
+    `for_batch(batch) -> (B, p, p)` or a `Differenced`. What it needs of every data set's terms it
+    computes in the fits' own program: `in_program(loglik, theta, data, weights)`, in JAX for one
+    data set, where padded observations weigh nothing; the answers are the batch's `traced`.
     """
 
     @property

@@ -7,12 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from simstudy.arrays import Array, observations
+from simstudy.arrays import Array, Data, observations
+from simstudy.likelihood.axes import axes_of
 from simstudy.likelihood.curvature import Differenced
 from simstudy.likelihood.derivatives import central_scores, rise_hessian, score_hessian
+from simstudy.likelihood.extrapolation import differenced
 from simstudy.likelihood.schemes import central_hessian
 from simstudy.methods.covariance import meat
-from simstudy.methods.protocol import Fitted
+from simstudy.methods.protocol import Batch, Fitted, LogLikelihood
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class ExactHessian:
     def __call__(self, fitted: Fitted) -> Array:
         """Return H, `(p, p)`."""
         return fitted.target.curvature(fitted.fit.theta)
+
+    def for_batch(self, batch: Batch) -> Array:
+        """Return H, `(B, p, p)`: that of the last Newton step."""
+        return batch.natural(batch.gradient, batch.hessian)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,18 @@ class ExactScores:
         score = fitted.target.score
         assert score is not None
         return meat(np.asarray(score(fitted.fit.theta, fitted.target.data)))
+
+    def in_program(self, loglik: LogLikelihood, theta: Array, data: Data, weights: Array) -> Array:
+        """Trace S, `(p, p)`, of one data set."""
+        import jax
+
+        scores = jax.jacfwd(loglik)(theta, data)
+        return (scores * weights[:, None]).T @ scores
+
+    def for_batch(self, batch: Batch) -> Array:
+        """Return S, `(B, p, p)`."""
+        assert batch.traced is not None
+        return batch.traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,14 @@ class RiseHessian:
     def __call__(self, fitted: Fitted) -> Differenced:
         """Return H, `(p, p)`, and how far it can be trusted."""
         return rise_hessian(fitted.target, fitted.fit.theta, fitted.fit.hessian)
+
+    def for_batch(self, batch: Batch) -> Differenced:
+        """Return H, `(B, p, p)`, and how far it can be trusted."""
+        usable = np.isfinite(batch.hessian).all(axis=(-1, -2), keepdims=True)
+        axes = axes_of(np.where(usable, batch.hessian, np.eye(batch.working.shape[-1])))
+        with np.errstate(all="ignore"):
+            gradient, rise = differenced(batch.values, batch.working, batch.value, axes)
+        return Differenced(batch.natural(gradient, rise.matrix), rise.error, rise.status)
 
 
 @dataclass(frozen=True, slots=True)
