@@ -17,7 +17,8 @@ from simstudy.engines import loop
 from simstudy.execution.engine_choice import fits_of
 from simstudy.execution.replay import replay
 from simstudy.likelihood.fit import maximize
-from simstudy.methods import JACKKNIFE, OBSERVED, Multinomial, Resampling
+from simstudy.methods import JACKKNIFE, OBSERVED, OPG, Multinomial, Resampling, Wald
+from simstudy.methods.covariance import opg
 from simstudy.models import binomial, gamma
 from simstudy.status import Status
 
@@ -222,3 +223,33 @@ def _centered(theta, data):
     from simstudy import arrays
 
     return -arrays.log(theta[0]) - ((data - data.mean()) / theta[0]) ** 2 / 2
+
+
+class OwnScores:
+    """S of a user, who says how it is computed for many fits at once and never for one."""
+
+    needs = ()
+
+    def __call__(self, fitted):
+        raise AssertionError("asked for one fit")
+
+    def in_program(self, loglik, theta, data, weights):
+        import jax
+
+        scores = jax.jacrev(loglik)(theta, data)
+        return (scores.T * weights) @ scores
+
+    def for_batch(self, batch):
+        return batch.traced
+
+
+def test_a_source_of_ones_own_is_computed_in_the_program():
+    """By reverse instead of forward differentiation: equal to rounding."""
+    pytest.importorskip("jax")
+    from simstudy.engines import batched
+
+    methods = [OPG, Wald("mine", opg, scores=OwnScores())]
+    made = study(gamma.MODEL, gamma.MECHANISM, methods, n=20, shape=2.0, rate=1.0)
+    block = batched.block(made, 0, 0, 3)["gamma"]
+    assert_array_equal(block.status, Status.ok)
+    assert_allclose(block.se[:, 1], block.se[:, 0], rtol=1e-12)
