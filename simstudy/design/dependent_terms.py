@@ -54,11 +54,11 @@ def dependent_terms(study: Study, scenario: Scenario, estimator: MaximumLikeliho
     >>> dependent_terms(study, study.scenarios[0], estimator)
     'the term of observation 0 is ... among all 4, and ... among 2 of them'
     """
-    return _answer(_Question(study, scenario, estimator))
+    return _answer(Question(study, scenario, estimator))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Question:
+class Question:
     """What is asked; the same question where the same mechanism and model meet the same seed."""
 
     study: Study
@@ -72,7 +72,7 @@ class _Question:
     def __eq__(self, other: object) -> bool:
         """Compare, models and scenarios by identity: they hold functions and arrays."""
         return (
-            isinstance(other, _Question)
+            isinstance(other, Question)
             and self.study.seed == other.study.seed
             and self.scenario is other.scenario
             and self.estimator.model is other.estimator.model
@@ -80,7 +80,7 @@ class _Question:
 
 
 @functools.lru_cache(maxsize=256)  # each block of the batched engine asks
-def _answer(question: _Question) -> str | None:
+def _answer(question: Question) -> str | None:
     """Look at parts of single data sets first, then at many data sets together."""
     study, scenario, estimator = question.study, question.scenario, question.estimator
     with warnings.catch_warnings(), np.errstate(all="ignore"):

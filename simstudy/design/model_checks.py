@@ -17,9 +17,10 @@ from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import describe
 from simstudy.likelihood.derivatives import score_differences
 from simstudy.likelihood.model import Model
-from simstudy.likelihood.objective import objective, traceable
+from simstudy.likelihood.objective import objective
 from simstudy.likelihood.schemes import central_gradient, rise_steps
 from simstudy.likelihood.supports import inside
+from simstudy.likelihood.tracing import hindrance
 
 
 def check_model(estimator: MaximumLikelihood, scenario: Scenario, data: Data) -> None:
@@ -181,12 +182,11 @@ def _check_needs(estimator: MaximumLikelihood, theta: Array, data: Data) -> Any:
             "'simstudy[jax]', "
             f"or {ask}"
         )
-    trouble = traceable(estimator.model, theta, data)
+    trouble = hindrance(estimator.model, theta, data)
     if trouble:
         raise StudyError(
-            f"{says}, and JAX cannot trace its log-likelihood ({trouble}): write it with the "
-            "functions "
-            f"of simstudy.arrays (or jax.numpy), without Python's if on parameters, or {ask}"
+            f"{says}, and its log-likelihood cannot be traced by JAX ({trouble}): change that "
+            f"(docs/tracing.md lists what can be traced), or {ask}"
         )
     return objective(estimator.model, data, autodiff=True)
 

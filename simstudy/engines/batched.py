@@ -9,7 +9,7 @@ verdict on goes to the loop.
 
 from __future__ import annotations
 
-import importlib
+import functools
 import importlib.util
 import time
 import warnings
@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.arrays import Data, observations
-from simstudy.design.dependent_terms import dependent_terms
+from simstudy.arrays import observations
+from simstudy.design.dependent_terms import Question, dependent_terms
 from simstudy.design.drawing import example
+from simstudy.design.scenario import Scenario
 from simstudy.design.study import Study
 from simstudy.engines import newton, programs
 from simstudy.engines.fits import Lanes, fit_at, in_programs, run_lanes
@@ -32,9 +33,9 @@ from simstudy.estimators.answering import answer_all_fits, answer_one_fit, fitte
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Draws, checked, finished, write
 from simstudy.likelihood.estimands import quantities
-from simstudy.likelihood.objective import traceable
 from simstudy.likelihood.points import conditioning
 from simstudy.likelihood.supports import from_working, to_working
+from simstudy.likelihood.tracing import disagreement, shape_hindrance
 from simstudy.likelihood.verdict import in_words
 from simstudy.methods.covariance import Place
 from simstudy.methods.protocol import Fitted, Source
@@ -50,14 +51,19 @@ def block(study: Study, index: int, first: int, last: int) -> dict[str, Block]:
         warnings.simplefilter("ignore")
         return {
             estimator.name: _answer(estimator, draws, _only(study, index, estimator))
-            if isinstance(estimator, MaximumLikelihood) and _possible(estimator, draws)
+            if isinstance(estimator, MaximumLikelihood)
+            and _possible(study, index, estimator, draws)
             else checked(estimator, draws, estimator.answer(draws))
             for estimator, draws in draws_of(study, index, first, last)
         }
 
 
-def hindrance(estimator: MaximumLikelihood, data: Data) -> str | None:
-    """Return None where fits of an estimator can be batched, else the reason and what to change."""
+def hindrance(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> str | None:
+    """Return None where fits of an estimator can be batched, else the reason and what to change.
+
+    The answer is the same in every process: it is found with the scenario's example, and values are
+    compared in the first scenario of the study that the model answers for.
+    """
     model = estimator.model
     if estimator.as_is:
         return f"estimator {estimator.name!r} takes its estimates from plain runs of SciPy"
@@ -66,20 +72,42 @@ def hindrance(estimator: MaximumLikelihood, data: Data) -> str | None:
     if importlib.util.find_spec("jax") is None:
         return "JAX is not installed (pip install 'simstudy[jax]')"
     programs.load()
-    trouble = traceable(model, from_working(np.zeros(len(model.names)), model.supports), data)
+    trouble = _trouble(Question(study, scenario, estimator))
     if trouble is None:
         return None
     return (
-        f"the log-likelihood of model {model.name!r} cannot be traced by JAX ({trouble}): write it "
-        "with the functions of simstudy.arrays or jax.numpy, in float64, without Python's if on "
-        "parameters"
+        f"the log-likelihood of model {model.name!r} cannot be traced by JAX ({trouble}); "
+        "docs/tracing.md lists what can be traced"
     )
 
 
-def _possible(estimator: MaximumLikelihood, draws: Draws) -> bool:
+@functools.lru_cache(maxsize=256)  # each block asks
+def _trouble(question: Question) -> str | None:
+    """Say what stands in the way of tracing."""
+    study, estimator = question.study, question.estimator
+    data = example(study, question.scenario)
+    first = next(one for one in study.scenarios if estimator in study.answering(one))
+    return shape_hindrance(estimator.model, data) or _disagreement(
+        Question(study, first, estimator)
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _disagreement(question: Question) -> str | None:
+    """Say where plain and traced values differ."""
+    model = question.estimator.model
+    theta = from_working(np.zeros(len(model.names)), model.supports)
+    return disagreement(model, theta, example(question.study, question.scenario))
+
+
+def _possible(study: Study, index: int, estimator: MaximumLikelihood, draws: Draws) -> bool:
     """Tell whether the fits of these draws can be batched."""
     data = next((data for data in draws.data if not isinstance(data, Exception)), None)
-    return data is not None and hindrance(estimator, data) is None
+    return (
+        data is not None
+        and hindrance(study, study.scenarios[index], estimator) is None
+        and shape_hindrance(estimator.model, data) is None
+    )
 
 
 def _only(study: Study, index: int, estimator: MaximumLikelihood) -> int | None:
@@ -141,7 +169,7 @@ def fit_of(
 
     None where programs cannot run it, or came to no verdict: the loop engine answered.
     """
-    if not _possible(estimator, draws):
+    if not _possible(study, index, estimator, draws):
         return None
     only = _only(study, index, estimator)
     for group in grouped(estimator, draws, only):

@@ -27,6 +27,7 @@ from simstudy.engines.newton import along_axes, near, newton
 from simstudy.garbage_collection import gc_paused
 from simstudy.likelihood.curvature import Differenced, joined
 from simstudy.likelihood.supports import Support
+from simstudy.likelihood.tracing import traced as as_traced
 from simstudy.methods.protocol import Batch, LogLikelihood
 
 # One thread per process. Without the fusion emitters and LLVM's expensive passes a program compiles
@@ -164,7 +165,7 @@ def program(
         found = newton(f, near(f, start))
         found["rises"], found["axes"] = _rises(f, found)
         theta = to_theta(found["working"])
-        return found, [s.in_program(loglik, theta, data, weights) for s in traced]
+        return found, [s.in_program(as_traced(loglik), theta, data, weights) for s in traced]
 
     fits, values = _once(jax.vmap(one)), _values(loglik, supports)
 
@@ -258,7 +259,9 @@ def _objective(
     def to_theta(working: Array) -> Array:
         return jax.numpy.stack([s.from_working(working[j]) for j, s in enumerate(supports)])
 
+    terms = as_traced(loglik)
+
     def f(working: Array) -> Array:
-        return -(weights * loglik(to_theta(working), data)).sum()
+        return -(weights * terms(to_theta(working), data)).sum()
 
     return f, to_theta

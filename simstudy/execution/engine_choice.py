@@ -96,7 +96,7 @@ def _hindrances(study: Study) -> tuple[bool, list[str]]:
     from simstudy.engines.batched import hindrance
 
     reasons = [
-        hindrance(estimator, example(study, scenario))
+        hindrance(study, scenario, estimator)
         for scenario in study.scenarios
         for estimator in study.answering(scenario)
         if isinstance(estimator, MaximumLikelihood)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from simstudy.arrays import Array, Data, namespace
+from simstudy.arrays import Array, Data
 from simstudy.likelihood.model import Model
 from simstudy.likelihood.noise import Values
 from simstudy.likelihood.supports import Support, from_working, slopes
+from simstudy.likelihood.tracing import as_arrays, traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,15 @@ def _autodiff(loglik: Callable[[Array, Data], Array]) -> tuple[Any, Any]:
     jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)
 
+    terms = traced(loglik)
+
     def total(theta: Array, data: Data) -> Array:
-        return loglik(theta, data).sum()
+        return terms(theta, data).sum()
 
     def on_numpy(compiled: Any) -> Any:
-        return lambda theta, data: np.asarray(compiled(jax.numpy.asarray(theta), data))
+        return lambda theta, data: np.asarray(compiled(jax.numpy.asarray(theta), as_arrays(data)))
 
-    score = on_numpy(jax.jit(jax.jacfwd(loglik)))
+    score = on_numpy(jax.jit(jax.jacfwd(terms)))
     hessian = on_numpy(jax.jit(jax.hessian(total)))
     return score, hessian
 
@@ -113,18 +116,3 @@ def natural_hessian(
     first, second = slopes(theta, supports)
     bend = (gradient / first * second)[..., None] * np.eye(theta.shape[-1])
     return (hessian - bend) / (first[..., :, None] * first[..., None, :])
-
-
-def traceable(model: Model, theta: Array, data: Data) -> str | None:
-    """Return None where JAX can trace the log-likelihood, else what stands in the way."""
-    jax = importlib.import_module("jax")
-    jax.config.update("jax_enable_x64", True)
-    try:
-        shape = jax.eval_shape(model.loglik, np.asarray(theta, dtype=float), data)
-    except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
-    if namespace(shape) is np and not hasattr(shape, "dtype"):
-        return f"it returns {type(shape).__name__}"
-    if shape.dtype != np.float64:
-        return f"it returns {shape.dtype}"
-    return None

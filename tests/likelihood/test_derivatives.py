@@ -10,13 +10,12 @@ from statsmodels.tools import numdiff
 
 from checks import CASES, GAMMA, LOGIT, case_fitted
 from simstudy import Model
-from simstudy.arrays import exp
 from simstudy.likelihood import extrapolation
 from simstudy.likelihood import objective as objective_module
 from simstudy.likelihood.axes import RISE
 from simstudy.likelihood.curvature import invert
 from simstudy.likelihood.derivatives import rise_hessian, score_differences
-from simstudy.likelihood.objective import natural_hessian, objective, traceable
+from simstudy.likelihood.objective import natural_hessian, objective
 from simstudy.likelihood.schemes import (
     central_gradient,
     central_hessian,
@@ -323,17 +322,3 @@ def test_without_jax_the_message_says_what_to_do(monkeypatch):
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'simstudy\[jax\]'.*observed-cent"):
         objective(bare, GAMMA.data[0], autodiff=True)
     assert objective(bare, GAMMA.data[0]).score is None
-
-
-@needs_jax
-def test_traceable_says_what_stands_in_the_way():
-    def branching(theta, data):
-        return data * (theta[0] if theta[0] > 0 else 0.0)
-
-    def fine(theta, data):
-        return -exp(theta[0]) * data
-
-    data, theta = np.ones(3), np.ones(1)
-    made = [Model("m", {"a": "real"}, start=np.zeros, loglik=f) for f in (fine, branching)]
-    assert traceable(made[0], theta, data) is None
-    assert "TracerBoolConversionError" in traceable(made[1], theta, data)
