@@ -126,8 +126,9 @@ def first_axes(
         low, high = np.where(found < RISE, steps, low), np.where(found < RISE, high, steps)
         factor = np.where(found < np.inf, np.sqrt(RISE / np.maximum(found, noise)), 0.1)
         new = steps * np.clip(factor, 1e-4, 1e4)
-        middle = np.where(low > 0, np.sqrt(low * high), high / 10)
-        new = np.where((low < new) & (new < high), new, middle)
+        middle = np.where(high < np.inf, np.sqrt(low * high), 10 * low)
+        middle = np.where(low > 0, middle, high / 10)
+        new = np.where((low <= new) & (new < high), new, middle)
         steps = np.where(done, steps, new)
         done |= np.abs(np.log(factor)) < close
     return unit * (steps / STEP)[..., None], rounds * 2 * x.shape[-1]

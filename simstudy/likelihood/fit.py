@@ -8,7 +8,14 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.objective import Objective, natural_hessian
-from simstudy.likelihood.optimizers import Outset, checked_start, guessed_errors, minimize, scaled
+from simstudy.likelihood.optimizers import (
+    Outset,
+    approached,
+    checked_start,
+    guessed_errors,
+    minimize,
+    scaled,
+)
 from simstudy.likelihood.points import FINE, Point, conditioning, look, nowhere
 from simstudy.likelihood.polish import polish
 from simstudy.likelihood.standing import Standing
@@ -101,6 +108,8 @@ def maximize(
         When the start is outside its support or the log-likelihood is not finite there.
     """
     working = checked_start(target, start)
+    if optimizer is not None:
+        working = approached(target, working, optimizer)
     outset = Outset(working, guessed_errors(target, working))
     success, message, iterations, evaluations, inverse = True, "", 0, 0, None
     if optimizer is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from simstudy.arrays import Array
+from simstudy.arrays import Array, Data
 from simstudy.likelihood.axes import first_axes
 from simstudy.likelihood.objective import Objective, values_of
 from simstudy.likelihood.points import derivatives
@@ -17,6 +18,10 @@ TAKES_HESSIAN = {"newton-cg", "dogleg", "trust-ncg", "trust-krylov", "trust-exac
 NEEDS_GRADIENT = TAKES_HESSIAN - {"trust-constr"}
 TAKES_GRADIENT = TAKES_HESSIAN | {"cg", "bfgs", "l-bfgs-b", "tnc", "slsqp"}
 OPTIMIZERS = TAKES_GRADIENT | {"nelder-mead", "powell", "cobyla", "cobyqa"}
+
+
+# Where f is larger its rounding comes near the rises that are looked at.
+LARGE = 1e8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,39 @@ def guessed_errors(target: Objective, working: Array) -> Array:
             return 1 / np.sqrt(bend)
     value = np.array([target.value(from_working(working, target.model.supports))])
     axes, _ = first_axes(values_of(target), working[None], value, close=2.0)
-    return np.diagonal(axes[0])
+    # A logarithm has no curvature far from the maximum, and no search sets out with e**100.
+    most = np.array([1.0 if support.bounded else np.inf for support in target.model.supports])
+    return np.minimum(np.diagonal(axes[0]), most)
+
+
+def approached(target: Objective, working: Array, optimizer: str) -> Array:
+    """Come nearer from where f is so large that its rounding hides how it bends.
+
+    In units far from those of the start f is 1e20 there. It is searched divided by as much as makes
+    it `LARGE`, time and again, until it is smaller by itself or falls no further.
+    """
+    supports = target.model.supports
+    value = target.value(from_working(working, supports))
+    while abs(value) > LARGE:
+        smaller = _divided(target, abs(value) / LARGE)
+        outset = Outset(working, guessed_errors(smaller, working))
+        found = scaled(smaller, outset, optimizer).x
+        lower = target.value(from_working(found, supports))
+        if not lower < value - abs(value) / 2:
+            return found if lower < value else working
+        working, value = found, lower
+    return working
+
+
+def _divided(target: Objective, by: float) -> Objective:
+    """Return the objective with f and all its derivatives divided by a number."""
+
+    def smaller(function: Callable[[Array, Data], Array]) -> Callable[[Array, Data], Array]:
+        return lambda theta, data: np.asarray(function(theta, data)) / by
+
+    model = replace(target.model, loglik=smaller(target.model.loglik))
+    score, hessian = (one and smaller(one) for one in (target.score, target.hessian))
+    return replace(target, model=model, score=score, hessian=hessian)
 
 
 def scaled(target: Objective, outset: Outset, optimizer: str) -> Any:

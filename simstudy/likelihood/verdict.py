@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from simstudy.arrays import Array
@@ -10,13 +12,12 @@ from simstudy.likelihood.noise import SPOILING, noise_along, noise_of, noisy
 from simstudy.likelihood.objective import Objective, values_of
 from simstudy.likelihood.optimizers import Outset, guessed_errors
 from simstudy.likelihood.points import FAILED, FINE, Point, advance
-from simstudy.likelihood.standing import Standing, clear, look_closer, words
+from simstudy.likelihood.standing import Standing, clear, look_closer, running_off, words
 from simstudy.likelihood.supports import from_working, inside
 from simstudy.status import Status
 
 NO_MAXIMUM = (Status.no_maximum, Status.not_identified)
-# A parameter whose logarithm still moves by so much with a Newton step runs off: what is left to
-# gain shrinks with every step, the step does not.
+# A search that ends nearer to its start, in standard errors, has no way to look onward on.
 MOVING = 1e-2
 # Slopes over 0.14 standard errors put the maximum of a smooth f so near, for every parameter.
 COARSE = 1e-2
@@ -41,19 +42,14 @@ def closer(
     axes : (p, p), optional
         The problem's own axes; those of the Hessian by default.
     """
-    supports = target.model.supports
-
-    def f(there: Array) -> float:
-        theta = from_working(there, supports)
-        return target.value(theta) if inside(theta, supports).all() else np.nan
-
     if not np.isfinite(hessian).all():
         return Standing(Status.not_converged)
     if outset is not None:
         start = Outset(outset, guessed_errors(target, outset))
-        onward = _onward(target, working, value, start)
-        if onward is not None:
-            return onward
+        endless = _endless(target, working, value, start)
+        if endless is not None:
+            return endless
+    f, bounded = _inside(target), _bounded(target)
     axes = axes_of(hessian) if axes is None else axes
     slope = axes.T @ gradient
     bend = axes.T @ hessian @ axes
@@ -62,7 +58,6 @@ def closer(
     way = -axes @ slope / size if size > 0 else axes[:, 0]
     looks = np.column_stack([way, axes])
     rises = np.array([[f(working + side * d) for d in looks.T] for side in (1.0, -1.0)]) - value
-    bounded = np.array([support.bounded for support in supports])
     up, down = rises
     if clear(up, down, np.float64(value), np.abs(axes[bounded]).max(initial=0.0)):
         return Standing(Status.ok)
@@ -72,9 +67,9 @@ def closer(
 
 def closer_at(target: Objective, point: Point, outset: Outset) -> Standing:
     """Look onward and along the axes of a point."""
-    onward = _onward(target, point.working, point.value, outset)
-    if onward is not None:
-        return onward
+    endless = _endless(target, point.working, point.value, outset)
+    if endless is not None:
+        return endless
     return closer(
         target, point.working, point.value, point.gradient, point.hessian, None, point.axes
     )
@@ -82,14 +77,13 @@ def closer_at(target: Objective, point: Point, outset: Outset) -> Standing:
 
 def standing_of(target: Objective, point: Point, outset: Outset) -> Standing:
     """Judge where a polish ended."""
+    if not np.isfinite(point.working).all() or not np.isfinite(point.value):
+        return Standing(Status.not_converged)
+    endless = _endless(target, point.working, point.value, outset)
+    if endless is not None:
+        return endless
     if not np.isfinite(point.edm):
         return Standing(Status.not_converged)
-    onward = _onward(target, point.working, point.value, outset)
-    if onward is not None:
-        return onward
-    bounded = np.array([support.bounded for support in target.model.supports])
-    if point.edm < FINE and (np.abs(point.step[bounded]) > MOVING).any():
-        return Standing(Status.no_maximum, np.where(bounded, point.step, 0.0))
     if point.edm >= FAILED or point.coarse > COARSE * len(point.working):
         return Standing(_why(target, point))
     standing = closer(
@@ -137,6 +131,30 @@ def noisy_at(target: Objective, outset: Array, axes: Array) -> bool:
     """Tell whether f is noisy at the start, where large numbers do not cancel as further on."""
     value = np.array([target.value(from_working(outset, target.model.supports))])
     return bool(noisy(values_of(target), outset[None], value, axes[None], 10 * SPOILING)[0])
+
+
+def _inside(target: Objective) -> Callable[[Array], float]:
+    """Return f of working values, nan where theta cannot be told from an end of its support."""
+    supports = target.model.supports
+
+    def f(there: Array) -> float:
+        theta = from_working(there, supports)
+        return target.value(theta) if inside(theta, supports).all() else np.nan
+
+    return f
+
+
+def _bounded(target: Objective) -> Array:
+    """Tell which parameters `(p,)` have a bounded support."""
+    return np.array([support.bounded for support in target.model.supports])
+
+
+def _endless(target: Objective, working: Array, value: float, outset: Outset) -> Standing | None:
+    """Look whether the way goes on: onward from the start, or to the end of a support."""
+    onward = _onward(target, working, value, outset)
+    if onward is not None:
+        return onward
+    return running_off(_inside(target), working, value, _bounded(target), outset.working)
 
 
 def _onward(target: Objective, working: Array, value: float, outset: Outset) -> Standing | None:
