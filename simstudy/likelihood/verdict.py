@@ -8,11 +8,12 @@ import numpy as np
 
 from simstudy.arrays import Array
 from simstudy.likelihood.axes import alone, axes_of, first_axes
+from simstudy.likelihood.ends import running_off
 from simstudy.likelihood.noise import SPOILING, noise_along, noise_of, noisy
 from simstudy.likelihood.objective import Objective, values_of
 from simstudy.likelihood.optimizers import Outset, guessed_errors
 from simstudy.likelihood.points import FAILED, FINE, Point, advance
-from simstudy.likelihood.standing import Standing, clear, look_closer, running_off, words
+from simstudy.likelihood.standing import Standing, clear, look_closer, words
 from simstudy.likelihood.supports import from_working, inside
 from simstudy.status import Status
 
