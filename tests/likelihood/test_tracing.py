@@ -299,7 +299,9 @@ def test_an_array_that_outlives_the_call_is_refused():
     """A cache would hold another data set's values, or none at all."""
     KEPT.clear()
     assert "from one call to the next" in shape_hindrance(model_of(by_cache), DATA)
-    assert "Leaked" in shape_hindrance(model_of(by_cache_without_functions), DATA)
+    # JAX names the leak, or fails while it looks for where it was made
+    says = shape_hindrance(model_of(by_cache_without_functions), DATA)
+    assert re.search("Leaked|IndexError", says)
     KEPT.clear()
 
 
