@@ -508,7 +508,7 @@ def test_a_full_disk_loses_nothing_and_the_run_goes_on_later(home, tmp_path, mon
         return save(content, path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(simstudy.store.journal, "save", full)
+        patched.setattr(simstudy.store.journal, "save_bytes", full)
         with pytest.raises(Stopped, match="No space left on device; what is stored stays"):
             run(study, reference=reference, out=tmp_path / "r", jobs=2, quiet=True, size=4)
     assert resumed(home, tmp_path / "r").computed == 12
