@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,19 +73,31 @@ def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
     reader, options, package = _KINDS[kind]
     call = parse_csv if reader == "read_csv" else getattr(pd, reader)
     load = functools.partial(call, path, **options)
-    try:
+    with _sentences(path, kind, _PACKED.get(packed) or package):
         frame: pd.DataFrame = load()
         if reader in _WITH_WORDS:
-            # pandas gives the second of two equal names another one
-            heads = load(header=None, nrows=1, dtype=str)
             worded = [name for name in names if name in frame and _has_words(frame[name])]
             if worded:
                 words = load(usecols=worded, keep_default_na=False, na_values=[""], dtype=str)
                 frame = frame.assign(**{name: words[name] for name in worded})
+            # pandas gives the second of two equal names another one
+            heads = load(header=None, nrows=1, dtype=str)
+    if reader in _WITH_WORDS and len(heads):
+        _check_names(path, heads.iloc[0].dropna())
+    if kind == ".csv" and len(frame.columns) == 1:
+        _check_separator(path, str(frame.columns[0]))
+    return frame
+
+
+@contextmanager
+def _sentences(path: Path, kind: str, package: str) -> Iterator[None]:
+    """Say in a sentence why a file cannot be read, and what to do."""
+    try:
+        yield
     except FileNotFoundError:
         raise ValueError(f"there is no file {str(path)!r}") from None
     except ImportError as error:
-        needs = _PACKED.get(packed) or package or str(error)
+        needs = package or str(error)
         install = "'simstudy[parquet]'" if needs == "pyarrow" else needs
         raise ValueError(
             f"reading {path.name!r} needs {needs}: pip install {install}, or give a CSV file"
@@ -97,23 +110,27 @@ def read(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
         ) from error
     except Exception as error:  # every reader has its own kinds
         raise ValueError(f"{path} cannot be read as {kind[1:]}: {error}") from error
-    if reader in _WITH_WORDS and len(heads):
-        first = heads.iloc[0].dropna()
-        if first.duplicated().any():
+
+
+def _check_names(path: Path, names: pd.Series[str]) -> None:
+    """Refuse two columns of one name."""
+    if names.duplicated().any():
+        raise ValueError(
+            f"{path} has two columns {names[names.duplicated()].iloc[0]!r}; the names of columns "
+            "must differ"
+        )
+
+
+def _check_separator(path: Path, head: str) -> None:
+    """Refuse a table of one column in whose name another separator stands."""
+    commas = "save it with commas, and points in decimal numbers"
+    tabs = "let its name end in .tsv instead of .csv"
+    for mark, what, cure in ((";", "semicolons", commas), ("\t", "tabs", tabs)):
+        if mark in head:
             raise ValueError(
-                f"{path} has two columns {first[first.duplicated()].iloc[0]!r}; the names of "
-                "columns must differ"
+                f"{path} has one column, {head!r}: its fields seem to be separated by {what}; "
+                f"{cure}"
             )
-    if kind == ".csv" and len(frame.columns) == 1:
-        commas = "save it with commas, and points in decimal numbers"
-        tabs = "let its name end in .tsv instead of .csv"
-        for mark, what, cure in ((";", "semicolons", commas), ("\t", "tabs", tabs)):
-            if mark in str(frame.columns[0]):
-                raise ValueError(
-                    f"{path} has one column, {str(frame.columns[0])!r}: its fields seem to be "
-                    f"separated by {what}; {cure}"
-                )
-    return frame
 
 
 def readable() -> str:

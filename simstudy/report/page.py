@@ -125,32 +125,49 @@ def write(
         "fewest": FEWEST,
         "captions": CAPTIONS,
         "drawn": drawn,
-        "headline": headline(verdicts),
         "lacking": lacking,
         "notes": list(notes),
         "there": _there(table if audit is None else audit),
-        "answer": sections.answer(verdicts),
         "selected": SELECTED.format(len(some), every) if len(some) < every else "",
+        "headline": headline(verdicts),
+        "answer": sections.answer(verdicts),
         "reasons": list(sections.reasons(verdicts, why, some)),
         "measures": list(sections.measures(performance, verdicts, some)),
-        "failures": failures.by_kind(table, manifest, some),
-        "asked": sections.count_asked(performance),
         "measured": levels(performance["measure"]),
-        "fits": [] if audit is None else failures.fits(audit, some),
-        "messages": [] if audit is None else failures.messages(audit),
-        "warned": [] if audit is None else failures.warned(audit),
-        "paired": [] if comparison is None else list(sections.crossed(comparison, "measure", some)),
-        "against": "" if comparison is None else "".join(levels(comparison["reference"])[:1]),
-        "levels": [] if calibration is None else list(sections.crossed(calibration, "level", some)),
-        "one_level": [] if calibration is None else known_at_one_level(calibration, level),
-        "information_equality": (
-            [] if information_equality is None else information_equality.to_dict("records")
-        ),
+        "asked": sections.count_asked(performance),
+        "failures": failures.by_kind(table, manifest, some),
         "run": _run(manifest),
     }
+    content |= _optional(audit, comparison, calibration, information_equality, level, some)
     for name, page in _templates().items():
         (Path(folder) / name).write_text(page.render(content), encoding="utf-8")
     return Path(folder) / "report.html"
+
+
+def _optional(
+    audit: pd.DataFrame | None,
+    comparison: pd.DataFrame | None,
+    calibration: pd.DataFrame | None,
+    information_equality: pd.DataFrame | None,
+    level: float,
+    scenarios: Sequence[str],
+) -> Content:
+    """Fill the sections that not every table has; they are empty without their frame."""
+    content: Content = dict.fromkeys(("fits", "messages", "warned", "paired", "levels"), ())
+    content |= {"one_level": (), "information_equality": (), "against": ""}
+    if audit is not None:
+        content["fits"] = failures.fits(audit, scenarios)
+        content["messages"] = failures.messages(audit)
+        content["warned"] = failures.warned(audit)
+    if comparison is not None:
+        content["paired"] = list(sections.crossed(comparison, "measure", scenarios))
+        content["against"] = "".join(levels(comparison["reference"])[:1])
+    if calibration is not None:
+        content["levels"] = list(sections.crossed(calibration, "level", scenarios))
+        content["one_level"] = known_at_one_level(calibration, level)
+    if information_equality is not None:
+        content["information_equality"] = information_equality.to_dict("records")
+    return content
 
 
 def _there(rows: pd.DataFrame) -> Content:

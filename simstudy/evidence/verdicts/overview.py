@@ -78,17 +78,7 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
         for outcome, names in outcomes.get("open", {}).items()
     ]
     best = set() if "always" in outcomes else _best(tallies)
-    # methods with one outcome have one rank
-    partly = sorted(outcomes.get("partly", {}).items(), key=lambda item: item[1][0] not in best)
-    sentences += [
-        f"Best of those tried: {listed(names)}, with {outcome}."
-        if names[0] in best
-        else f"{listed(names)}: {outcome}."
-        for outcome, names in partly[:_SENTENCES]
-    ]
-    if partly[_SENTENCES:]:
-        rest = [name for _, names in partly[_SENTENCES:] for name in names]
-        sentences.append(f"Trust or faults in some cases only, see the table: {listed(rest)}.")
+    sentences += _mixed(outcomes.get("partly", {}), best)
     if "never" in outcomes:
         never = (f"{listed(names)} ({outcome})" for outcome, names in outcomes["never"].items())
         sentences.append(
@@ -100,6 +90,22 @@ def headline(verdict_frame: pd.DataFrame) -> list[str]:
             f"Not enough replicates for {len(waiting):,} of {len(verdict_frame):,} verdicts: about "
             f"{round_up(float(waiting.median())):,} more would decide half of these."
         )
+    return sentences
+
+
+def _mixed(outcomes: dict[str, list[str]], best: set[str]) -> list[str]:
+    """Say of methods that are trusted in some cases only where they are, the best of them first."""
+    # methods with one outcome have one rank
+    ranked = sorted(outcomes.items(), key=lambda item: item[1][0] not in best)
+    sentences = [
+        f"Best of those tried: {listed(names)}, with {outcome}."
+        if names[0] in best
+        else f"{listed(names)}: {outcome}."
+        for outcome, names in ranked[:_SENTENCES]
+    ]
+    if ranked[_SENTENCES:]:
+        rest = [name for _, names in ranked[_SENTENCES:] for name in names]
+        sentences.append(f"Trust or faults in some cases only, see the table: {listed(rest)}.")
     return sentences
 
 
