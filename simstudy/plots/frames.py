@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from simstudy.evidence.answers import answers
+from simstudy.evidence.verdicts.judging import lacks_answers
 
 CASE = ("estimator", "parameter", "scenario")
 
@@ -87,12 +89,41 @@ def measure_rows(performance: pd.DataFrame, measure: str) -> pd.DataFrame:
     if rows.empty:
         known = ", ".join(levels(performance["measure"]))
         raise ValueError(f"the frame holds no measure {measure!r}; it holds: {known}")
-    rows = rows[[*CASE, "method", "value", "mcse", "lower", "upper"]]
+    rows = rows[[*CASE, "method", "value", "mcse", "lower", "upper", "n"]]
     rows = rows.astype(dict.fromkeys([*CASE, "method"], object))
     reach = 1.96 * rows["mcse"].fillna(0.0)
     rows["low"] = rows["lower"].fillna(rows["value"] - reach)
     rows["high"] = rows["upper"].fillna(rows["value"] + reach)
     return rows.drop(columns=["mcse", "lower", "upper"])
+
+
+def coverage_rows(performance: pd.DataFrame) -> pd.DataFrame:
+    """Take the coverages, but where too many replicates have no answer, a note of how many have.
+
+    The coverage of a few survivors is none: its `value`, `low` and `high` are nan there.
+    """
+    rows = measure_rows(performance, "cover").assign(note="no answer")
+    fails = performance[performance["measure"] == "fail"]
+    fails = fails[[*CASE, "method", "value", "n"]].astype(dict.fromkeys([*CASE, "method"], object))
+    fails = fails.rename(columns={"value": "fail", "n": "asked"})
+    rows = rows.merge(fails, on=[*CASE, "method"], how="left")
+    few = lacks_answers(rows["fail"].to_numpy(float), rows["asked"].to_numpy(float))
+    rows.loc[few, ["value", "low", "high"]] = np.nan
+    some = few & (rows["n"] > 0).to_numpy()
+    rows.loc[some, "note"] = [
+        f"{n:,} of {asked:,.0f} answered"
+        for n, asked in rows.loc[some, ["n", "asked"]].itertuples(index=False)
+    ]
+    return rows
+
+
+def positive_ends(
+    rows: pd.DataFrame, lowest: tuple[float, float], highest: tuple[float, float]
+) -> tuple[float, float]:
+    """Find the ends of the positive intervals, each kept between two bounds."""
+    low, high = (rows[name][np.isfinite(rows[name]) & (rows[name] > 0)] for name in ("low", "high"))
+    ends = low.min() if len(low) else 1.0, high.max() if len(high) else 1.0
+    return float(np.clip(ends[0], *lowest)), float(np.clip(ends[1], *highest))
 
 
 def one_scenario(table: pd.DataFrame, scenario: str | None) -> tuple[pd.DataFrame, str]:

@@ -10,8 +10,10 @@ import pandas as pd
 
 from simstudy.plots.frames import (
     CASE,
+    coverage_rows,
     levels,
     measure_rows,
+    positive_ends,
     rows_of,
 )
 from simstudy.plots.names import (
@@ -67,12 +69,13 @@ def coverage(
     thick line its interval (Wilson's, as the performance frame has it). The mark says whether
     that interval contains the nominal level. The band is the liberal criterion of Bradley (1978,
     British Journal of Mathematical and Statistical Psychology 31:144): the miss rate within half
-    of itself, .925 to .975 at 95 %.
+    of itself, .925 to .975 at 95 %. Where so many replicates have no answer that the verdict is
+    "unstable", the number of those that have one stands instead.
 
     Parameters
     ----------
     performance : DataFrame
-        The performance frame; the measure `cover` is used.
+        The performance frame; the measure `cover` is used, and `fail` where there is one.
     level : float
         Nominal level of the intervals, a proportion.
     scenarios : sequence of str, optional
@@ -100,11 +103,9 @@ def coverage(
     >>> len(coverage(frame, level=0.95).axes)
     1
     """
-    rows = measure_rows(performance, "cover")
-    rows["state"] = np.select([rows["high"] < level, rows["low"] > level], [1, 2], 0)
     design = _around(level)
     return _lollipops(
-        rows,
+        _compared(coverage_rows(performance), level),
         scenarios,
         design,
         title=f"Coverage of {100 * level:g} % intervals",
@@ -160,7 +161,7 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
     frame : DataFrame
         One row per method: `method`, `seconds` (per replicate), `cover`, and the Monte Carlo
         interval of the coverage, `lower` and `upper`. With the columns `estimator` and
-        `parameter`, one row for each of these.
+        `parameter`, one row for each of these; a column `note` stands where a coverage is nan.
     level : float
         Nominal level of the intervals, a proportion.
 
@@ -179,8 +180,8 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
     if missing:
         raise ValueError(f"the frame has no column {', '.join(sorted(missing))}; it needs them all")
     rows = pd.DataFrame({"estimator": "", "parameter": "", **dict(frame.items())}, frame.index)
-    rows = rows.sort_values("seconds", kind="stable")
-    rows["state"] = np.select([rows["upper"] < level, rows["lower"] > level], [1, 2], 0)
+    rows = rows.rename(columns={"cover": "value", "lower": "low", "upper": "high"})
+    rows = _compared(rows.sort_values("seconds", kind="stable"), level)
     names = unique_labels(levels(rows["method"]), 40)
     parts = {name: rows[rows["estimator"] == name] for name in levels(rows["estimator"])}
     left = 0.3 + inches(names.values())
@@ -207,7 +208,7 @@ def cost(frame: pd.DataFrame, level: float = 0.95) -> Figure:
         _draw_seconds(block[0], part.drop_duplicates("method")["seconds"].to_numpy(float))
         for axes, parameter in zip(block[1:], levels(part["parameter"]), strict=True):
             own = part[part["parameter"] == parameter].set_index("method").reindex(methods)
-            _draw(axes, own[["cover", "lower", "upper", "state"]].to_numpy(float), _around(level))
+            _draw(axes, own, _around(level))
             title_panel(axes, drawable(f"coverage, {parameter}" if parameter else "coverage", 26))
         name_rows(block, sheet.columns, [names[method] for method in methods])
     return finished(sheet, "", "")
@@ -245,23 +246,24 @@ def _lollipops(
         groups = dict(list(part.groupby("scenario")))
         for axes, scenario in zip(block, (key for key in chosen if key in groups), strict=True):
             title_panel(axes, heads[scenario])
-            ends = (
-                groups[scenario]
-                .set_index("method")
-                .reindex(methods)[["value", "low", "high", "state"]]
-            )
-            _draw(axes, ends.to_numpy(float), design)
+            _draw(axes, groups[scenario].set_index("method").reindex(methods), design)
         name_rows(block, columns, [names[method] for method in methods])
     return finished(sheet, axis, "")
 
 
-def _draw(axes: Axes, rows: Floats, design: _Design) -> None:
-    """Draw rows of (value, low, high, state); what lies beyond the panel is written at its edge."""
+def _compared(rows: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Add whether an interval contains the level (0), lies below (1) or above it (2)."""
+    return rows.assign(state=np.select([rows["high"] < level, rows["low"] > level], [1, 2], 0))
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, design: _Design) -> None:
+    """Draw rows with value, low, high and state; what cannot be shown is written at the edge."""
     reference, band, limits, scale = design
     axes.set(xscale=scale, xlim=limits)
     axes.axvspan(*band, color=BAND, zorder=0, linewidth=0)
     axes.axvline(reference, color=INK, linewidth=0.7, zorder=1)
-    value, low, high, state = rows.T
+    value, low, high, state = rows[["value", "low", "high", "state"]].to_numpy(float).T
+    notes = rows.get("note", pd.Series(pd.NA, rows.index)).fillna("no answer")
     seen, y = value.clip(*limits), np.arange(len(rows))
     known = np.isfinite(value)
     colors = [STATES[int(k)][0] for k in state[known]]
@@ -277,7 +279,7 @@ def _draw(axes: Axes, rows: Floats, design: _Design) -> None:
         shift = 5 if seen[at] > value[at] else -5
         put_note(axes, seen[at], y[at], f"{value[at]:.3g}", STATES[int(state[at])][0], (shift, 3.5))
     for at in np.flatnonzero(~known):
-        put_note(axes, limits[0], float(at), "no answer", MUTED, (3, 0))
+        put_note(axes, limits[0], float(at), str(notes.iloc[at]), MUTED, (3, 0))
 
 
 def _draw_seconds(axes: Axes, seconds: Floats) -> None:
@@ -288,12 +290,3 @@ def _draw_seconds(axes: Axes, seconds: Floats) -> None:
     axes.plot(seconds[timed], np.flatnonzero(timed), "o", color=INK, markersize=4)
     for at in np.flatnonzero(~timed):
         put_note(axes, axes.get_xlim()[0], float(at), "not timed", MUTED, (3, 0))
-
-
-def positive_ends(
-    rows: pd.DataFrame, lowest: tuple[float, float], highest: tuple[float, float]
-) -> tuple[float, float]:
-    """Find the ends of the positive intervals, each kept between two bounds."""
-    low, high = (rows[name][np.isfinite(rows[name]) & (rows[name] > 0)] for name in ("low", "high"))
-    ends = low.min() if len(low) else 1.0, high.max() if len(high) else 1.0
-    return float(np.clip(ends[0], *lowest)), float(np.clip(ends[1], *highest))

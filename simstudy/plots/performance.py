@@ -12,9 +12,9 @@ from simstudy.plots.frames import (
     factors_of,
     levels,
     measure_rows,
+    positive_ends,
     rows_of,
 )
-from simstudy.plots.lollipops import positive_ends
 from simstudy.plots.names import (
     TEXT,
     drawable,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from simstudy import plots
-from simstudy.plots.frames import in_facet, levels
+from simstudy.plots.frames import coverage_rows, in_facet, levels
 from simstudy.report.selection import WORST, chosen_scenarios, most_faults
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ def figures(
 def _priced(performance: pd.DataFrame, costs: pd.DataFrame, scenario: str) -> pd.DataFrame:
     """Put the seconds of every method of one scenario beside its coverage."""
     keys = ["scenario", "estimator", "method"]
-    rows = performance[performance["measure"] == "cover"].rename(columns={"value": "cover"})
-    rows = rows[rows["scenario"] == scenario].astype(dict.fromkeys(keys, object))
+    names = {"value": "cover", "low": "lower", "high": "upper"}
+    rows = coverage_rows(performance[performance["scenario"] == scenario]).rename(columns=names)
     return rows.merge(costs[[*keys, "seconds"]], on=keys)

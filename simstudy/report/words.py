@@ -78,8 +78,8 @@ FEW = ("unstable", "no-answer")
 
 CAPTIONS = {
     "coverage": "Does the interval contain the truth as often as it says? One row per method, with "
-    "the Monte Carlo interval, of the replicates that have an answer: where few have one, the "
-    "table above says how few.",
+    "the Monte Carlo interval, of the replicates that have an answer; where too many have none, "
+    "how many have one.",
     "nested_loop": "How does coverage depend on the factors? All scenarios in the order of the "
     "study, with the values of the factors below; of the replicates that have an answer.",
     "model_se_against_empirical_se": "Does the standard error say how far the estimates really "

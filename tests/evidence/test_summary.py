@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
 
 from simstudy.evidence import long_table as longtable
+from simstudy.evidence.columns import Columns
 from simstudy.evidence.measures import MEASURES
 from simstudy.evidence.montecarlo import average
 from simstudy.evidence.performance import performance
@@ -906,3 +907,22 @@ def test_many_methods_cost_no_look_at_all_columns_each(monkeypatch):
         performance(pd.DataFrame(columns), estimate="b_{method}", se="s_{method}", truth=1,
                     wide=names, measures=["bias"])  # fmt: skip
         assert len(looks) - before == 1
+
+
+def test_columns_are_a_value_that_refuses_what_contradicts_itself():
+    """Before any table is read; one name for a list of one; nothing can be changed after."""
+    columns = Columns(estimate="b", truth=1, by="dgm", df="nu")
+    assert columns.groups == ["dgm"]
+    assert columns == Columns(estimate="b", truth=1, by=["dgm"], df="nu")
+    assert columns.numbers == {"estimate": "b", "truth": 1, "df": "nu"}
+    with pytest.raises(AttributeError):
+        columns.se = "s"
+    for wrong, said in [
+        ({"lower": "l"}, "only one of lower and upper"),
+        ({"se": "b"}, "estimate and se are both the column 'b'"),
+        ({"wide": ["x"], "method": "m"}, "both method and wide"),
+        ({"wide": ["x"]}, "holds {method} where"),
+        ({"by": ["se"]}, "by has the column 'se'"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            Columns(estimate="b", truth=1, **wrong)

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from made_tables import METHODS, UGLY, make_table, rename
 from simstudy import plots
 from simstudy.evidence.summary import summarize
+from simstudy.evidence.verdicts import verdicts
 from simstudy.plots import intervals, names, sheet
 
 
@@ -160,7 +161,8 @@ def test_coverage_draws_every_value_where_it_is(performance):
     """Dots stand at the coverages; their shape says on which side of the level the interval is."""
     figure = plots.coverage(performance, level=0.95)
     rows = performance[performance["measure"] == "cover"]
-    inside = rows[rows["value"] >= 0.7]
+    few = (verdicts(performance)["verdict"] == "unstable").to_numpy()
+    inside = rows[(rows["value"] >= 0.7) & ~few]
     state = np.where(inside["upper"] < 0.95, "v", np.where(inside["lower"] > 0.95, "^", "o"))
     drawn = [
         (line.get_marker(), x)
@@ -494,3 +496,16 @@ def test_some_scenarios_are_drawn_in_the_order_asked_for(performance, figure):
     titles = [axes.get_title(loc="left") for axes in drawn.axes]
     names = plots.scenario_names(every)
     assert titles == [names[every[3]], names[every[0]]] * 2
+
+
+def test_coverage_of_survivors_is_not_drawn(table, performance):
+    """Where the verdict is that too few answered, their number stands, and nowhere else."""
+    found = verdicts(performance)
+    few = found[found["verdict"] == "unstable"]
+    assert 0 < len(few) < len(found)
+    drawn = plots.coverage(performance)
+    notes = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    due = [f"{n} of {asked} answered" for n, asked in few[["n", "asked"]].to_numpy()]
+    assert sorted(note for note in notes if "answered" in note) == sorted(due)
+    marks = [line for axes in drawn.axes for line in axes.lines if line.get_marker() != "None"]
+    assert sum(len(line.get_xdata()) for line in marks) == len(found) - len(few)

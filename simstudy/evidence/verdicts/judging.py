@@ -150,6 +150,11 @@ def _judge(
     }
 
 
+def lacks_answers(fail: Floats, asked: Floats, rule: Rule = RULE) -> Bools:
+    """Tell where so many replicates have no answer that a measure of the others misleads."""
+    return _proportion(fail, asked, rule.fail, float(ndtri(rule.confidence))).fault
+
+
 def _magnitude(value: Floats, mcse: Floats, n: Floats, rule: Rule, z: float) -> _Check:
     """Hold a number with a normal Monte Carlo interval against (tolerance, limit), upwards."""
     tolerance, limit = rule.relerror
