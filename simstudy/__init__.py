@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 _WHERE = {
+    "Answer": "estimators",
     "FunctionEstimator": "estimators",
     "MaximumLikelihood": "estimators",
     "Mechanism": "design.mechanism",

@@ -189,7 +189,7 @@ ORACLES = {
 def study(name, factors, sizes, replicates, **estimators):
     """Make the study of one family at one truth."""
     family = FAMILIES[name]
-    closed = FunctionEstimator("closed", family.model.names, family.closed, label="observed")
+    closed = FunctionEstimator("closed", family.model.names, family.closed, methods=["observed"])
     return Study(
         "oracle",
         [Scenario(family.mechanism, {"n": n} | factors) for n in sizes],

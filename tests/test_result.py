@@ -297,7 +297,9 @@ def test_costs_of_the_batched_engine_are_not_drawn(result, monkeypatch):
 
 def test_a_report_survives_hostile_names_and_one_replicate(tmp_path):
     mechanism = Mechanism(NASTY, lambda rng, **_: rng.exponential(size=9), lambda **_: {NASTY: 1.0})
-    own = FunctionEstimator(NASTY, [NASTY], lambda data: {NASTY: (data.mean(), 0.3)}, label=NASTY)
+    own = FunctionEstimator(
+        NASTY, [NASTY], lambda data: {NASTY: (data.mean(), 0.3)}, methods=[NASTY]
+    )
     factors = {"<b>größe</b>": "=1+1", "$x": 2}
     study = Study(
         "nasty", [Scenario(mechanism, factors)], [own], replicates=1, aims="Aims & <i>words</i>"

@@ -4,8 +4,8 @@
 or knows a study.
 """
 
-from simstudy.estimators.function import FunctionEstimator
+from simstudy.estimators.function import Answer, FunctionEstimator
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
 from simstudy.estimators.protocol import Draws, Estimator
 
-__all__ = ["Draws", "Estimator", "FunctionEstimator", "MaximumLikelihood"]
+__all__ = ["Answer", "Draws", "Estimator", "FunctionEstimator", "MaximumLikelihood"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,11 @@ class MaximumLikelihood:
 
     def __post_init__(self) -> None:
         """Check the methods and the optimizer."""
+        if not isinstance(self.methods, Iterable):
+            raise ValueError(
+                f"estimator {self.name or self.model.name!r}: methods came as "
+                f"{type(self.methods).__name__}; due is a list of methods, such as [OBSERVED]"
+            )
         object.__setattr__(self, "methods", tuple(self.methods))
         if not self.name:
             object.__setattr__(self, "name", self.model.name + ("-as-is" if self.as_is else ""))

@@ -161,7 +161,7 @@ def test_names_that_a_reader_takes_for_a_missing_value_are_refused(word):
     fragments = (repr(word), "missing value", "another name")
     with raises_saying("a method of 'exponential'", *fragments):
         one(estimators=[replace(RATE, methods=[replace(OBSERVED, name=word)])])
-    own = FunctionEstimator("own", ["rate"], lambda y: {"rate": (1.0, 1.0)}, label=word)
+    own = FunctionEstimator("own", ["rate"], lambda y: {"rate": (1.0, 1.0)}, methods=[word])
     with raises_saying("a method of 'own'", *fragments):
         one(estimators=[own])
     if isinstance(word, str):

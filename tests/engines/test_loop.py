@@ -370,7 +370,9 @@ def test_an_own_estimator_without_limits_gets_walds():
 )
 def test_an_own_estimator_that_answers_otherwise_is_told_what_is_due(wrong):
     study = exponentials(estimators=[FunctionEstimator("mean", ["rate"], lambda data: wrong)])
-    with pytest.raises(ValueError, match=r"'mean' returned .*due .*estimate, se, lower, upper"):
+    with pytest.raises(
+        ValueError, match=r"'mean', replicate 0: it returned .*due .*estimate, se, lower, upper"
+    ):
         block(study, 0, 0, 1, strict=True)
     answer = block(study, 0, 0, 1)["mean"]
     assert_array_equal(answer.status, Status.fit_error)
