@@ -9,6 +9,7 @@ verdict on goes to the loop.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import time
@@ -31,11 +32,11 @@ from simstudy.engines.refits import refits
 from simstudy.engines.stacking import grouped
 from simstudy.estimators.answering import answer_all_fits, answer_one_fit, fitted_of
 from simstudy.estimators.maximum_likelihood import MaximumLikelihood
-from simstudy.estimators.protocol import Draws, checked, finished, write
+from simstudy.estimators.protocol import Draws, Estimator, checked, finished, write
 from simstudy.likelihood.estimands import quantities
 from simstudy.likelihood.points import conditioning
 from simstudy.likelihood.supports import from_working, to_working
-from simstudy.likelihood.tracing import disagreement, shape_hindrance
+from simstudy.likelihood.tracing import TracingError, disagreement, shape_hindrance
 from simstudy.likelihood.verdict import in_words
 from simstudy.methods.covariance import Place
 from simstudy.methods.protocol import Fitted, Source
@@ -50,12 +51,18 @@ def block(study: Study, index: int, first: int, last: int) -> dict[str, Block]:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return {
-            estimator.name: _answer(estimator, draws, _only(study, index, estimator))
-            if isinstance(estimator, MaximumLikelihood)
-            and _possible(study, index, estimator, draws)
-            else checked(estimator, draws, estimator.answer(draws))
+            estimator.name: _block(study, index, estimator, draws)
             for estimator, draws in draws_of(study, index, first, last)
         }
+
+
+def _block(study: Study, index: int, estimator: Estimator, draws: Draws) -> Block:
+    """Answer by programs where that is possible, else by the loop."""
+    if isinstance(estimator, MaximumLikelihood) and _possible(study, index, estimator, draws):
+        # A padded length may meet what the example's did not.
+        with contextlib.suppress(TracingError):
+            return _answer(estimator, draws, _only(study, index, estimator))
+    return checked(estimator, draws, estimator.answer(draws))
 
 
 def hindrance(study: Study, scenario: Scenario, estimator: MaximumLikelihood) -> str | None:

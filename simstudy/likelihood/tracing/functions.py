@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from simstudy.arrays import softplus
 from simstudy.likelihood.tracing.session import Session
 from simstudy.likelihood.tracing.stand_in import StandIn, wrapped
 from simstudy.likelihood.tracing.values import array_of, contains, is_stand_in, unwrapped
@@ -183,7 +184,7 @@ def _ufuncs() -> dict[np.ufunc, Any]:
         ufunc = getattr(np, name)
         if isinstance(ufunc, np.ufunc) and hasattr(_jnp(), name):
             found[ufunc] = getattr(_jnp(), name)
-    return found | {np.power: _power, np.float_power: _power}
+    return found | {np.power: _power, np.float_power: _power, np.logaddexp: _add_logarithms()}
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -193,6 +194,21 @@ def _power(base: Any, exponent: Any) -> Any:
         if number.is_integer() and abs(number) <= 8 and not np.issubdtype(_type(base), np.integer):
             exponent = int(number)
     return _jnp().power(base, exponent)
+
+
+def _add_logarithms() -> Function:
+    """Return JAX's logaddexp, but for one that is log(1 + exp(x)), of which `arrays` knows more."""
+    general = _jnp().logaddexp
+
+    @functools.wraps(general)
+    def add(a: Any, b: Any) -> Any:
+        for zero, x in ((a, b), (b, a)):
+            if isinstance(zero, int | float | np.ndarray) and np.ndim(zero) == 0 and zero == 0:
+                return softplus(_jnp().asarray(x))
+        return general(a, b)
+
+    add.reduce = general.reduce  # type: ignore[attr-defined]
+    return add
 
 
 def _type(value: Any) -> Any:

@@ -2,9 +2,10 @@
 
 Most of NumPy asks a stand-in itself. What does not is looked up here: functions that make arrays
 (np.zeros, np.array), Python functions of scipy.special and scipy.linalg, and the distributions of
-scipy.stats. The attributes of these modules, and the same functions imported by name into the
-user's modules, are replaced by functions that ask who calls: any other thread, and any library, get
-the original. They are put back when the last trace ends.
+scipy.stats. In the user's modules, and only there, another module stands in NumPy's place, and
+other functions in that of those imported by name: compiled code that took a stand-in for an array
+would crash. The attributes of SciPy's modules are replaced by functions that look at their
+arguments. Any other thread gets the original. All is put back when the last trace ends.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from simstudy.likelihood.tracing import distributions, special_functions
 from simstudy.likelihood.tracing.functions import arguments, counterpart
-from simstudy.likelihood.tracing.session import CURRENT, Session, asked_by_user
+from simstudy.likelihood.tracing.session import CURRENT, Session
 from simstudy.likelihood.tracing.stand_in import StandIn, wrapped
 from simstudy.likelihood.tracing.values import array_of, contains, is_stand_in
 
 Function = Callable[..., Any]
 
-MADE = ("arange", "empty", "eye", "full", "identity", "linspace", "ones", "zeros")
+MADE = ("empty", "eye", "full", "identity", "ones", "zeros")
 """Functions that make arrays, which a likelihood may go on to fill."""
 
 LINEAR_ALGEBRA = (
@@ -79,24 +81,52 @@ def _set(home: Any, name: str, value: Any) -> None:
 
 
 def _replace_imported(namespaces: tuple[dict[str, Any], ...]) -> None:
-    """Replace the same functions where the user's modules have them by name."""
+    """Replace NumPy, and functions imported by name, where the user's modules have them."""
     new = {
-        id(old): getattr(home, name) for home, name, old in _replaced if not isinstance(home, dict)
+        id(old): getattr(home, name)
+        for home, name, old in _replaced
+        if not isinstance(home, dict | type)
     }
+    own = _numpy_functions()
+    new |= {id(getattr(np, name)): function for name, function in own.items() if name != "ndarray"}
+    new[id(np)] = _numpy()
     for namespace in namespaces:
         for name, value in list(namespace.items()):
-            if id(value) in new and not isinstance(value, type):
+            if id(value) in new:
                 _replace(namespace, name, new[id(value)])
+
+
+@functools.cache
+def _numpy() -> ModuleType:
+    """Make the module that stands in NumPy's place: the same, but for what makes arrays."""
+    module = ModuleType("numpy")
+    module.__dict__.update(np.__dict__)
+    module.__dict__.update(_numpy_functions())
+    return module
+
+
+@functools.cache
+def _numpy_functions() -> dict[str, Any]:
+    """List what stands in the place of functions of NumPy."""
+    found = {name: _while_tracing(getattr(np, name), _make(getattr(np, name))) for name in MADE}
+    for name in ("array", "asarray", "asanyarray", "ascontiguousarray", "asarray_chkfinite"):
+        found[name] = _while_tracing(getattr(np, name), _array(name, getattr(np, name)))
+    return found | {
+        "c_": _Joined(np.c_, np.column_stack),
+        "r_": _Joined(np.r_, np.hstack),
+        "ndarray": _Array("ndarray", (), {}),
+    }
+
+
+class _Array(type):
+    """The type of arrays in `isinstance(x, np.ndarray)`, of stand-ins too."""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, np.ndarray) or is_stand_in(value)
 
 
 def _attributes() -> Iterator[tuple[Any, str, Any]]:
     """List the attributes to be replaced, with what takes their place."""
-    for name in MADE:
-        yield np, name, _by_user(getattr(np, name), _make(getattr(np, name)))
-    for name in ("array", "asarray", "asanyarray", "ascontiguousarray", "asarray_chkfinite"):
-        yield np, name, _by_user(getattr(np, name), _array(name, getattr(np, name)))
-    yield np, "c_", _Joined(np.c_, np.column_stack)
-    yield np, "r_", _Joined(np.r_, np.hstack)
     special = sys.modules.get("scipy.special")
     for name, function in special_functions.python_functions().items() if special else ():
         if hasattr(special, name):
@@ -109,14 +139,13 @@ def _attributes() -> Iterator[tuple[Any, str, Any]]:
     yield from distributions.replacements()
 
 
-def _by_user(original: Function, own: Function) -> Function:
-    """Answer with `own` to the user's own code in the tracing thread."""
+def _while_tracing(original: Function, own: Function) -> Function:
+    """Answer with `own` in the tracing thread."""
 
     @functools.wraps(original)
     def call(*args: Any, **options: Any) -> Any:
-        if CURRENT.get() is None or not asked_by_user(sys._getframe(1)):
-            return original(*args, **options)
-        return own(*args, **options)
+        function = original if CURRENT.get() is None else own
+        return function(*args, **options)
 
     return call
 
@@ -151,7 +180,7 @@ def _make(original: Function) -> Function:
 
 
 def _filled(original: Function, *args: Any, **options: Any) -> Any:
-    """Do np.full and np.linspace of stand-ins."""
+    """Do np.full of stand-ins."""
     if original.__name__ == "full":
         given = dict(zip(("shape", "fill_value", "dtype"), args, strict=False)) | options
         value = given["fill_value"]
@@ -159,12 +188,9 @@ def _filled(original: Function, *args: Any, **options: Any) -> Any:
         made = StandIn(np.zeros(given["shape"], dtype=kind))
         made[...] = value
         return made
-    given, named = arguments("", args, options)
     session = CURRENT.get()
     assert isinstance(session, Session)
-    if original.__name__ not in ("arange", "linspace"):
-        return session.refuse(f"np.{original.__name__} of what depends on parameters or data")
-    return wrapped(counterpart("numpy", original.__name__)(*given, **named))
+    return session.refuse(f"np.{original.__name__} of what depends on parameters or data")
 
 
 def _array(name: str, original: Function) -> Function:

@@ -73,11 +73,6 @@ def described(line: tuple[str, int]) -> str:
     return f"line {line[1]} of {Path(line[0]).name}"
 
 
-def asked_by_user(frame: FrameType) -> bool:
-    """Tell whether a call stands in the user's own code."""
-    return _is_users(frame.f_code.co_filename)
-
-
 def _line(frame: FrameType | None) -> tuple[str, int] | None:
     """Return the innermost line of the user's files."""
     while frame is not None:

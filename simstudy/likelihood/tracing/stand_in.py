@@ -94,11 +94,6 @@ class StandIn(NDArrayOperatorsMixin):
 
     # --- how NumPy and Python see it -------------------------------------------------------------
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        """What `isinstance` is told: a number where it has no axes, else an array."""
-        return np.float64 if self.ndim == 0 and self.dtype == np.float64 else np.ndarray
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Its axes."""

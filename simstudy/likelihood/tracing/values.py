@@ -13,7 +13,7 @@ Value = Any
 
 
 def is_stand_in(value: object) -> bool:
-    """Tell whether it is a stand-in: `isinstance` would be told that it is NumPy's."""
+    """Tell whether it is a stand-in."""
     return getattr(type(value), "stands_in", False) is True
 
 
